@@ -1,0 +1,25 @@
+"""What the library raises when something from outside is wrong: a file, a configuration, an input."""
+
+
+class TamingError(ValueError):
+    """Base of every error whose message is meant for the person at the keyboard."""
+
+
+class CheckpointError(TamingError):
+    """A weights file cannot be read, is damaged, or is not safe to read."""
+
+
+class UnsupportedCheckpointError(CheckpointError):
+    """A weights file reads well but does not hold what was asked for."""
+
+
+class ConfigError(TamingError):
+    """A configuration (YAML, mapping, metadata) is malformed or names something unknown."""
+
+
+class ConditionError(TamingError):
+    """A condition does not suit its transformer: an unknown label, a wrong number of them."""
+
+
+class TokensError(TamingError):
+    """A token grid does not suit a model: its size, its vocabulary or its tokenizer."""

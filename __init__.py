@@ -1,0 +1,17 @@
+"""Taming: discrete-token image models as ComfyUI nodes. ComfyUI awaits the entry point; importing loads nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .nodes import TamingExtension
+
+WEB_DIRECTORY = "./web"
+
+
+async def comfy_entrypoint() -> TamingExtension:
+    """Return the extension that registers the nodes; ComfyUI awaits this once at its start."""
+    from .nodes import TamingExtension  # needs the host, so it cannot stand at module scope
+
+    return TamingExtension()

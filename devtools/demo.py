@@ -1,0 +1,108 @@
+"""The demo: run the shipped workflows on a real server and lay the pictures out in `output/`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from . import ROOT
+from .server import Server
+from .steps import SetupError, say
+from .workflows import example_workflows, nodes_of, read_prompt
+
+OUTPUT = ROOT / "output"
+SEEDS = (1, 2, 3, 4)
+SCENES = ("alpine", "sunset_sea", "city_night", "autumn")  # shown when the user brings no picture
+LOADER, LABEL, EMPTY, SAMPLE = "TamingLoadTransformer", "TamingClassCondition", "TamingEmptyTokens", "TamingSample"
+
+
+def run_demo(server: Server, image: Path | None) -> list[Path]:
+    """Run every example workflow as shipped, draw every class, reconstruct `image`; returns the files to look at."""
+    workflows = example_workflows()
+    if not workflows:
+        raise SetupError("example_workflows/ is empty, so there is nothing to show.")
+    raw = OUTPUT / "raw"
+    shutil.rmtree(raw, ignore_errors=True)
+    raw.mkdir(parents=True)
+    object_info = server.get("/object_info")
+    files = []
+    for workflow in workflows:
+        prompt = read_prompt(workflow, object_info)
+        if nodes_of(prompt, LABEL):
+            _run(server, f"{workflow.stem} (as shipped)", prompt, raw, "shipped")
+            files.append(_draw_classes(server, prompt, raw))
+        elif nodes_of(prompt, "LoadImage"):
+            files.append(_reconstruct(server, prompt, image, raw))
+        else:
+            _run(server, workflow.stem, prompt, raw, workflow.stem)
+    return files
+
+
+def _draw_classes(server: Server, prompt: dict[str, Any], raw: Path) -> Path:
+    """Draw every class once for each seed and lay the pictures out, a class's own side by side."""
+    names = _class_names(nodes_of(prompt, LOADER)[0]["transformer_name"])
+    columns: list[list[Path]] = []
+    for seed in SEEDS:
+        for inputs in nodes_of(prompt, LABEL):
+            inputs["label"] = ", ".join(names)
+        for inputs in nodes_of(prompt, EMPTY):
+            inputs["batch_size"] = len(names)
+        for inputs in nodes_of(prompt, SAMPLE):
+            inputs["seed"] = seed
+        columns.append(_run(server, f"{len(names)} classes, seed {seed}", prompt, raw, f"seed{seed}"))
+    pictures = [column[row] for row in range(len(names)) for column in columns]
+    labels = [name for name in names for _ in SEEDS]
+    return _sheet(server, OUTPUT / "samples.png", pictures, labels, columns=2 * len(SEEDS))
+
+
+def _reconstruct(server: Server, prompt: dict[str, Any], image: Path | None, raw: Path) -> Path:
+    """Run the reconstruction on the user's picture, else on scenes of our own, each beside its input."""
+    sources = {"input": raw / "input.png"} if image else {name: raw / f"input_{name}.png" for name in SCENES}
+    pictures, labels = [], []
+    for label, source in sources.items():
+        _draw(server, source, *(("fit", image) if image else ("scene", label)))
+        nodes_of(prompt, "LoadImage")[0]["image"] = server.upload(source)
+        result = _run(server, f"reconstruction of {source.name}", prompt, raw, source.stem.replace("input", "output"))
+        pictures += [source, result[-1]]
+        labels += [label, "reconstruction"]
+    return _sheet(server, OUTPUT / "reconstruction.png", pictures, labels, columns=4)
+
+
+def _run(server: Server, title: str, prompt: dict[str, Any], folder: Path, stem: str) -> list[Path]:
+    """Run a prompt; writes its pictures into `folder` and returns them in the order of the batch."""
+    say(f"{title} ...")
+    images = [image for images in server.run(prompt, timeout=3600).values() for image in images]
+    files = [folder / f"{stem}_{index:02}.png" for index in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        file.write_bytes(image)
+    return files
+
+
+def _class_names(transformer_name: str) -> list[str]:
+    """Read the class names from the header of an embedded model, which is JSON behind its length."""
+    file = ROOT / "taming" / "assets" / Path(transformer_name).name
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        metadata = json.loads(stream.read(length))["__metadata__"]
+    return json.loads(metadata["taming"])["config"]["condition"]["class_names"]
+
+
+def _sheet(server: Server, target: Path, pictures: list[Path], labels: list[str], columns: int) -> Path:
+    return _draw(server, target, "sheet", str(columns), *pictures, *labels)
+
+
+def _draw(server: Server, target: Path, command: str, *arguments: str | Path) -> Path:
+    """Make one picture with devtools.pictures in the server's environment; returns `target`."""
+    script = (
+        "import pathlib, sys; root, command, target, *rest = sys.argv[1:]; sys.path.insert(0, root); "
+        "from devtools.pictures import main; main(command, pathlib.Path(target), rest)"
+    )
+    call = [server.host.python, "-c", script, ROOT, command, target, *arguments]
+    result = subprocess.run([str(part) for part in call], stderr=subprocess.PIPE, text=True)
+    if result.returncode != 0:
+        raise SetupError(result.stderr.strip().splitlines()[-1])
+    return target

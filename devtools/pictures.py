@@ -1,0 +1,38 @@
+"""The picture work of the demo; needs Pillow and the pack, so it runs in the environment that ComfyUI runs in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from taming.data.scene_palettes import SCENE_CLASSES
+from taming.data.scenes import render_scene
+from taming.viz import labelled_sheet
+
+LONGEST_PX = 512  # a photograph in full resolution would take minutes without a GPU
+SCENE_SEED = 2**31 - 1  # far above every seed that the embedded models were trained on
+
+
+def main(command: str, target: Path, arguments: list[str]) -> None:
+    """Make the picture `target`: `fit FILE`, `scene LABEL`, or `sheet COLUMNS PICTURE... LABEL...`."""
+    if command == "fit":
+        fit(Path(arguments[0])).save(target)
+    elif command == "scene":
+        label = SCENE_CLASSES.index(arguments[0])
+        Image.fromarray(render_scene(label, SCENE_SEED).image).save(target)
+    elif command == "sheet":
+        columns, *rest = arguments
+        pictures, labels = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        labelled_sheet([Image.open(picture) for picture in pictures], labels, int(columns)).save(target)
+
+
+def fit(file: Path) -> Image.Image:
+    """Read a picture upright and in color, no side longer than `LONGEST_PX`."""
+    try:
+        image = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        sys.exit(f"{file} is not a picture that Pillow can read: {error}")
+    image.thumbnail((LONGEST_PX, LONGEST_PX))
+    return image

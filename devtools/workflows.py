@@ -1,0 +1,61 @@
+"""Turn a workflow as the editor saves it into a prompt as the server takes it; a browser test compares the two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import ROOT
+
+WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+NOTE_TYPES = ("Note", "MarkdownNote")
+SEED_NAMES = ("seed", "noise_seed")  # the editor gives these a control_after_generate value even unasked
+
+
+def example_workflows() -> list[Path]:
+    """Return the shipped workflows, by name."""
+    return sorted((ROOT / "example_workflows").glob("*.json"))
+
+
+def read_prompt(file: Path, object_info: dict[str, Any]) -> dict[str, Any]:
+    """Read a UI-format workflow file and return its API-format prompt.
+
+    Covers what our workflows use: no subgraphs, reroutes, muted or bypassed nodes.
+
+    Raises:
+        ValueError: the workflow has a node that the server does not know or that is switched off.
+    """
+    workflow = json.loads(file.read_text(encoding="utf-8"))
+    sources = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}  # link id -> [node, output slot]
+    nodes = [node for node in workflow["nodes"] if node["type"] not in NOTE_TYPES]
+    for node in nodes:
+        if node["type"] not in object_info or node.get("mode", 0) != 0:
+            raise ValueError(f"{file.name}: the server does not know {node['type']} (node {node['id']}), or it is off.")
+    return {str(node["id"]): _api_node(node, object_info[node["type"]], sources) for node in nodes}
+
+
+def nodes_of(prompt: dict[str, Any], class_type: str) -> list[dict[str, Any]]:
+    """Return the inputs of every node of one type; changing them changes the prompt."""
+    return [node["inputs"] for node in prompt.values() if node["class_type"] == class_type]
+
+
+def _api_node(node: dict[str, Any], info: dict[str, Any], sources: dict[int, list[Any]]) -> dict[str, Any]:
+    named = zip(_widget_names(info), node.get("widgets_values", []), strict=False)  # an older file has fewer values
+    inputs = {name: value for name, value in named if name is not None}
+    links = {socket["name"]: sources[socket["link"]] for socket in node.get("inputs", []) if socket.get("link")}
+    title = node.get("title") or info["display_name"]
+    return {"class_type": node["type"], "inputs": inputs | links, "_meta": {"title": title}}
+
+
+def _widget_names(info: dict[str, Any]) -> Iterator[str | None]:
+    """Yield the name of each entry of `widgets_values`, None for one that belongs to the editor alone."""
+    for section in ("required", "optional"):
+        for name, (kind, *rest) in info["input"].get(section, {}).items():
+            options = rest[0] if rest else {}
+            if not (isinstance(kind, list) or kind in WIDGET_TYPES) or options.get("forceInput"):
+                continue
+            yield name
+            if name in SEED_NAMES or options.get("control_after_generate"):
+                yield None

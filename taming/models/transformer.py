@@ -1,0 +1,169 @@
+"""The autoregressive transformer over codebook indices, in the key layout of the published checkpoints.
+
+Architecture: minGPT as CompVis/taming-transformers, taming/modules/transformer/mingpt.py, uses it. Cross-attention to
+a context of vectors is an addition.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from ..conditioning import Condition, ConditionConfig
+from ..errors import ConditionError, ConfigError, TokensError
+from ..modules.attention import CausalSelfAttention, CrossAttention
+from ..modules.cache import KVCache, LayerCache
+from ..sampling import SamplingOptions, sample_grid
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Shape of a transformer; names follow the published `transformer_config` where one exists."""
+
+    vocab_size: int
+    block_size: int  # longest sequence it reads, condition included
+    n_layer: int
+    n_head: int
+    n_embd: int
+    embd_pdrop: float = 0.0
+    resid_pdrop: float = 0.0
+    attn_pdrop: float = 0.0
+    n_unmasked: int = 0  # leading tokens that see each other in both directions
+    context_dim: int | None = None  # width of the cross-attended context vectors; None = no cross-attention
+    grid: tuple[int, int] = (16, 16)  # (h, w) tokens it was trained on
+    condition: ConditionConfig = ConditionConfig()
+
+    def __post_init__(self) -> None:
+        if self.n_embd % self.n_head:
+            raise ConfigError(
+                f"A transformer of width n_embd={self.n_embd} cannot be split into n_head={self.n_head} equal heads. "
+                "Give a number of heads that divides the width."
+            )
+
+
+class Block(nn.Module):
+    """One pre-norm transformer block."""
+
+    def __init__(self, config: TransformerConfig, operations: ModuleType = nn) -> None:
+        super().__init__()
+        width, drops = config.n_embd, (config.attn_pdrop, config.resid_pdrop)
+        self.ln1 = operations.LayerNorm(width)
+        self.attn = CausalSelfAttention(width, config.n_head, *drops, operations=operations)
+        if config.context_dim is not None:
+            self.ln_cross = operations.LayerNorm(width)
+            self.cross = CrossAttention(width, config.context_dim, config.n_head, *drops, operations=operations)
+        self.ln2 = operations.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            operations.Linear(width, 4 * width),
+            nn.GELU(),
+            operations.Linear(4 * width, width),
+            nn.Dropout(config.resid_pdrop),
+        )
+
+    def forward(
+        self, x: Tensor, context: Tensor | None, mask: Tensor | None, cache: LayerCache | None, start: int
+    ) -> Tensor:
+        x = x + self.attn(self.ln1(x), mask, cache, start)
+        if context is not None:
+            x = x + self.cross(self.ln_cross(x), context, cache)
+        return x + self.mlp(self.ln2(x))
+
+
+class Transformer(nn.Module):
+    """Predicts each codebook index from those before it, a condition in front, and an optional context."""
+
+    def __init__(self, config: TransformerConfig, operations: ModuleType = nn) -> None:
+        super().__init__()
+        self.config = config
+        self.tok_emb = operations.Embedding(config.vocab_size, config.n_embd)
+        self.pos_emb = nn.Parameter(torch.zeros(1, config.block_size, config.n_embd))
+        self.drop = nn.Dropout(config.embd_pdrop)
+        self.blocks = nn.ModuleList(Block(config, operations) for _ in range(config.n_layer))
+        self.ln_f = operations.LayerNorm(config.n_embd)
+        self.head = operations.Linear(config.n_embd, config.vocab_size, bias=False)
+        if operations is nn:  # a host's layers may hold no weights before loading
+            self.init_weights()
+
+    def init_weights(self, generator: torch.Generator | None = None) -> None:
+        """Start as the published models started: N(0, 0.02) weights, zero biases and positions."""
+        nn.init.zeros_(self.pos_emb)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02, generator=generator)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self, indices: Tensor, context: Tensor | None = None, cache: KVCache | None = None, last_only: bool = False
+    ) -> Tensor:
+        """Logits of the token after each of `indices`, (B, L) -> (B, L, V).
+
+        Args:
+            context: (B, S, D) vectors, for a model built with `context_dim` and only for such a model.
+            cache: what earlier calls left; `indices` then continue the sequence it holds, and are added to it.
+            last_only: only the logits after the last token, (B, 1, V), which is all that sampling needs.
+        """
+        start = 0 if cache is None else cache.length
+        length = indices.shape[1]
+        self._check(start + length, context)
+        x = self.tok_emb(indices)  # (B, L, C)
+        x = self.drop(x + self.pos_emb[:, start : start + length].to(x))
+        context = None if context is None else context.to(x)
+        mask = self._mask(start, length, x.device)
+        for i, block in enumerate(self.blocks):
+            x = block(x, context, mask, None if cache is None else cache.layers[i], start)
+        if cache is not None:
+            cache.length = start + length
+        return self.head(self.ln_f(x[:, -1:] if last_only else x))
+
+    def _check(self, length: int, context: Tensor | None) -> None:
+        if length > self.config.block_size:
+            raise TokensError(
+                f"A sequence of {length} tokens was given to a transformer that reads {self.config.block_size} at "
+                "most, condition included. Give it a smaller grid."
+            )
+        if (context is None) != (self.config.context_dim is None):
+            found, needed = ("none was given", "needs one") if context is None else ("one was given", "takes none")
+            raise ConditionError(
+                f"This transformer {needed}: a context of vectors to attend to; {found}. "
+                "Build the condition with get_condition(transformer, context=...) for cross-attention models only."
+            )
+
+    def _mask(self, start: int, length: int, device: torch.device) -> Tensor | None:
+        """Who sees whom, (length, start + length) bool; None where plain causal attention says the same."""
+        unmasked = self.config.n_unmasked
+        if length == 1 or (start == 0 and unmasked <= 1):
+            return None
+        end = start + length
+        mask = torch.ones(length, end, dtype=torch.bool, device=device).tril(start)
+        mask[: max(0, unmasked - start), :unmasked] = True
+        return mask
+
+    def new_cache(self, capacity: int) -> KVCache:
+        """An empty cache for a sequence of up to `capacity` tokens."""
+        return KVCache(self.config.n_layer, capacity)
+
+    def cache_bytes(self, batch: int, length: int, dtype: torch.dtype) -> int:
+        """Memory that the cache of `batch` sequences of `length` tokens takes; guidance doubles the batch."""
+        return 2 * self.config.n_layer * batch * length * self.config.n_embd * dtype.itemsize
+
+    def sample(
+        self,
+        condition: Condition,
+        num_steps: int | None = None,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        guidance_scale: float = 1.0,
+        seed: int = 0,
+        callback: Callable[[int, int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Draw tokens from nothing but `condition`, one row per condition.
+
+        Returns the whole grid, (B, h, w) int64, or with `num_steps` its first tokens in raster order, (B, num_steps).
+        """
+        options = SamplingOptions(temperature, top_k, top_p, min_p, guidance_scale)
+        return sample_grid(condition, num_steps, options=options, seed=seed, callback=callback)

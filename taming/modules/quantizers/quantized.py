@@ -1,0 +1,14 @@
+"""What every quantizer returns."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Latents snapped to a codebook."""
+
+    z_q: Tensor  # (B, D, h, w) quantized latents; gradients pass straight through to the encoder
+    indices: Tensor  # (B, h, w) int64 codebook rows
+    loss: Tensor  # () weighted codebook, commitment or KL loss

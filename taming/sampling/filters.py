@@ -1,0 +1,75 @@
+"""From logits to one token: temperature, top-k, top-p, min-p, then the draw."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import TamingError
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How tokens are drawn; every filter is off by default."""
+
+    temperature: float = 1.0  # 0 takes the likeliest token
+    top_k: int = 0  # keep the k likeliest tokens; 0 = off
+    top_p: float = 1.0  # keep the likeliest tokens that together reach this probability; 1 = off
+    min_p: float = 0.0  # keep tokens at least this share as likely as the likeliest; 0 = off
+    guidance_scale: float = 1.0  # push away from the null condition; 1 = off
+
+    def __post_init__(self) -> None:
+        limits = {"temperature": math.inf, "top_k": math.inf, "top_p": 1.0, "min_p": 1.0, "guidance_scale": math.inf}
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0 <= value <= limit):
+                allowed = "0 or more" if limit == math.inf else f"from 0 to {limit:g}"
+                raise TamingError(f"{name} is {value}; it must be a number {allowed}.")
+
+
+PLAIN = SamplingOptions()  # the model's own distribution
+
+
+def filter_logits(
+    logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0
+) -> Tensor:
+    """Scale logits (..., V) by a `temperature` above 0 and set those of the tokens filtered out to -inf.
+
+    Temperature, top-k and top-p act in the order of transformers 4.3.1 `top_k_top_p_filtering`, which the reference
+    uses, and give its results bit for bit. Ties at the k-th logit are all kept, and so is the token that crosses top_p.
+    """
+    logits = logits / temperature
+    if top_k > 0:
+        smallest_kept = logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
+        logits = logits.masked_fill(logits < smallest_kept, -math.inf)
+    # The reference runs top-p whenever top-k is on. At 1.0 it then drops only tail tokens that lie beyond a float32
+    # sum of 1, in all less than 1e-5 of the probability.
+    if top_p < 1.0 or top_k > 0:
+        logits = _nucleus(logits, top_p)
+    if min_p > 0.0:
+        logits = logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(min_p), -math.inf)
+    return logits
+
+
+def _nucleus(logits: Tensor, top_p: float) -> Tensor:
+    """Top-p (Holtzman et al., The Curious Case of Neural Text Degeneration, 2019)."""
+    ordered, order = logits.sort(descending=True)
+    reached = ordered.softmax(-1).cumsum(-1) > top_p
+    beyond = torch.zeros_like(reached)
+    beyond[..., 1:] = reached[..., :-1]
+    return logits.masked_fill(beyond.scatter(-1, order, beyond), -math.inf)
+
+
+def sample_next(logits: Tensor, options: SamplingOptions, uniforms: Tensor) -> Tensor:
+    """Draw one token per row of `logits`, (B, V), from that row's number in [0, 1), (B,) float64; (B,) int64.
+
+    The draw inverts the cumulative distribution, so that it takes exactly one number, whatever the filters.
+    """
+    if options.temperature == 0:
+        return logits.argmax(-1)
+    logits = filter_logits(logits.float(), options.temperature, options.top_k, options.top_p, options.min_p)
+    cumulative = logits.softmax(-1).cumsum(-1, dtype=uniforms.dtype)
+    total = cumulative[:, -1:]
+    target = (uniforms[:, None] * total).minimum(total * (1 - torch.finfo(total.dtype).eps))
+    return torch.searchsorted(cumulative, target, right=True)[:, 0]

@@ -1,0 +1,146 @@
+"""The one sampling loop: fills in the unknown cells of a token grid, left to right and top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..conditioning import Condition
+from ..errors import ConditionError, TamingError, TokensError
+from .filters import PLAIN, SamplingOptions, sample_next
+from .seeds import cell_uniforms
+
+Callback = Callable[[int, int, Tensor], None]
+
+
+@torch.no_grad()
+def generate(
+    condition: Condition,
+    indices: Tensor,
+    known: Tensor,
+    *,
+    options: SamplingOptions = PLAIN,
+    seed: int = 0,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Draw the cells of `indices`, (B, h, w) int64, that are not `known`, (B, h, w) bool; the others stay as they are.
+
+    A cell's draw depends on the logits, the seed, the batch item and the cell's place, and on nothing else.
+
+    Args:
+        condition: one for all items, or one for each.
+        callback: called after every step with the steps done, their total, and a copy of the grid so far, in which
+            cells not drawn yet hold what came in. What it raises ends the sampling.
+
+    Raises:
+        TokensError: the grid is not the one the transformer was trained on, or its tokens are not of its vocabulary.
+        ConditionError: guidance was asked of a model without a null condition, or the batch sizes disagree.
+    """
+    batch, height, width = indices.shape
+    _check_grid(condition, indices, known)
+    steps = (~known).flatten(1).any(0).nonzero()[:, 0].tolist()  # cells to visit, in raster order
+    if not steps:
+        return indices.clone()
+    device = indices.device
+    condition = condition.expand(batch)
+    prefix, context = _model_inputs(condition, options.guidance_scale, device)
+    copies, prefix_length = prefix.shape[0] // batch, prefix.shape[1]
+    sequence = torch.cat([prefix, indices.flatten(1).repeat(copies, 1)], dim=1)  # (copies * B, S + h * w)
+    cells = sequence[:batch, prefix_length:]  # (B, h * w), a view
+    known = known.flatten(1)  # (B, h * w)
+    some_known = known.any(0).tolist()
+    uniforms = cell_uniforms(batch, height * width, seed).to(device, _draw_dtype(device))
+    transformer = condition.transformer
+    cache = transformer.new_cache(prefix_length + steps[-1])
+    for done, cell in enumerate(steps, start=1):
+        position = prefix_length + cell
+        logits = transformer(sequence[:, cache.length : position], context, cache, last_only=True)[
+            :, 0
+        ]  # (copies*B, V)
+        if done == 1 and not torch.isfinite(logits).all():
+            raise TamingError(
+                "The transformer's logits are not finite numbers. Its weights are damaged, or it overflows in "
+                f"{logits.dtype}; load it in float32."
+            )
+        if copies == 2:
+            told, untold = logits.chunk(2)
+            logits = untold + options.guidance_scale * (told - untold)
+        drawn = sample_next(logits, options, uniforms[:, cell])
+        if some_known[cell]:
+            drawn = torch.where(known[:, cell], cells[:, cell], drawn)
+        sequence[:, position] = drawn.repeat(copies)
+        if callback is not None:
+            callback(done, len(steps), cells.reshape(batch, height, width).clone())
+    return cells.reshape(batch, height, width).clone()
+
+
+def sample_grid(
+    condition: Condition,
+    num_steps: int | None = None,
+    *,
+    options: SamplingOptions = PLAIN,
+    seed: int = 0,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Draw a grid from nothing, (B, h, w), or its first `num_steps` tokens in raster order, (B, num_steps)."""
+    height, width = condition.transformer.config.grid
+    if num_steps is not None and not 0 <= num_steps <= height * width:
+        raise TokensError(
+            f"{num_steps} tokens were asked of a transformer that draws {height} x {width} = {height * width} of them."
+        )
+    device = condition.transformer.pos_emb.device
+    indices = torch.zeros(condition.batch_size, height * width, dtype=torch.int64, device=device)
+    known = torch.zeros_like(indices, dtype=torch.bool)
+    if num_steps is not None:
+        known[:, num_steps:] = True  # cells after the last unknown one are never looked at
+    grid_shape = (condition.batch_size, height, width)
+    drawn = generate(
+        condition, indices.view(grid_shape), known.view(grid_shape), options=options, seed=seed, callback=callback
+    )
+    return drawn if num_steps is None else drawn.flatten(1)[:, :num_steps]
+
+
+def _model_inputs(condition: Condition, guidance_scale: float, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Prefix and context of the forward batch, which guidance doubles: first told, then untold."""
+    prefix, context = condition.prefix.to(device), condition.context
+    context = None if context is None else context.to(device)
+    if guidance_scale == 1.0:
+        return prefix, context
+    if condition.null_prefix is None:
+        raise ConditionError(
+            f"guidance_scale is {guidance_scale:g}, but this transformer was not trained with a null condition to "
+            "guide away from. Set guidance_scale to 1."
+        )
+    context = None if context is None else context.repeat(2, 1, 1)
+    return torch.cat([prefix, condition.null_prefix.to(device)]), context
+
+
+def _check_grid(condition: Condition, indices: Tensor, known: Tensor) -> None:
+    config = condition.transformer.config
+    if tuple(indices.shape[1:]) != tuple(config.grid):
+        raise TokensError(
+            f"The tokens are a grid of {indices.shape[1]} x {indices.shape[2]} (height x width); this transformer "
+            f"draws {config.grid[0]} x {config.grid[1]}. Give it an image or empty tokens of that size."
+        )
+    if known.shape != indices.shape:
+        raise TokensError(
+            f"The mask of known cells has shape {tuple(known.shape)}, the tokens {tuple(indices.shape)}; "
+            "they must be equal."
+        )
+    kept = indices[known]
+    if kept.numel() and not 0 <= int(kept.min()) <= int(kept.max()) < config.vocab_size:
+        raise TokensError(
+            f"The tokens hold index {int(kept.max())}, but this transformer knows 0 to {config.vocab_size - 1}. "
+            "They come from another tokenizer; encode with the one the transformer was trained on."
+        )
+    if config.n_unmasked > condition.prefix.shape[1]:
+        raise TokensError(
+            f"This transformer sees its first {config.n_unmasked} tokens in both directions, but its condition has "
+            f"only {condition.prefix.shape[1]}: it was not trained to draw the others one by one."
+        )
+
+
+def _draw_dtype(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64

@@ -1,0 +1,70 @@
+"""Sampling from image to image: draw a picture, or draw part of one again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..conditioning import Condition, get_condition
+from ..errors import ConditionError, TokensError
+from .edits import choose_cells
+from .filters import PLAIN, SamplingOptions
+from .generate import Callback, generate, sample_grid
+
+if TYPE_CHECKING:
+    from ..models.transformer import Transformer
+    from ..models.vqgan import VQModel
+
+
+@torch.no_grad()
+def generate_image(
+    vqgan: VQModel,
+    transformer: Transformer,
+    condition: Condition | None = None,
+    seed: int = 0,
+    options: SamplingOptions = PLAIN,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Draw one image per item of `condition`, (B, 3, H, W) in [0, 1]; no condition is the unconditional one."""
+    condition = get_condition(transformer) if condition is None else condition
+    if condition.transformer is not transformer:
+        raise ConditionError(
+            "The condition was built for another transformer. Build it with get_condition(transformer, ...)."
+        )
+    check_vocabulary(transformer, vqgan.config.n_embed)
+    indices = sample_grid(condition, options=options, seed=seed, callback=callback)
+    return _to_image(vqgan.decode_indices(indices))
+
+
+@torch.no_grad()
+def transform_image(
+    vqgan: VQModel,
+    image: Tensor,
+    condition: Condition,
+    strength: float = 0.8,
+    seed: int = 0,
+    options: SamplingOptions = PLAIN,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Draw a random `strength` share of the tokens of `image`, (B, 3, H, W) in [0, 1], again; same shape and range."""
+    check_vocabulary(condition.transformer, vqgan.config.n_embed)
+    indices = vqgan.encode(image * 2 - 1).indices
+    batch, height, width = indices.shape
+    known = ~choose_cells((batch, height, width), strength, seed).to(indices.device)
+    indices = generate(condition, indices, known, options=options, seed=seed, callback=callback)
+    return _to_image(vqgan.decode_indices(indices))
+
+
+def check_vocabulary(transformer: Transformer, num_codes: int) -> None:
+    """Raise TokensError unless `transformer` draws from a codebook of `num_codes`."""
+    if transformer.config.vocab_size != num_codes:
+        raise TokensError(
+            f"The transformer draws from {transformer.config.vocab_size} codes and the tokenizer has {num_codes}: they "
+            "do not belong together. Use the tokenizer that the transformer was trained on."
+        )
+
+
+def _to_image(pixels: Tensor) -> Tensor:
+    return (pixels.clamp(-1, 1) + 1) / 2

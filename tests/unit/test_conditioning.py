@@ -1,0 +1,107 @@
+"""Conditions: labels as people write them, start tokens, contexts, and clear answers to wrong ones."""
+
+import pytest
+import torch
+
+from taming.conditioning import get_condition
+from taming.errors import ConditionError
+from taming.models import ConditionConfig, Transformer, TransformerConfig
+
+NAMES = ("alpine", "sunset_sea", "beach")
+NAMED = ConditionConfig("class", num_classes=3, class_names=NAMES, null_label=3)
+
+
+def build(condition: ConditionConfig = NAMED, context_dim: int | None = None) -> Transformer:
+    config = TransformerConfig(
+        vocab_size=8,
+        block_size=4,
+        n_layer=1,
+        n_head=1,
+        n_embd=8,
+        grid=(2, 2),
+        condition=condition,
+        context_dim=context_dim,
+    )
+    return Transformer(config)
+
+
+@pytest.mark.parametrize(
+    ("label", "tokens"),
+    [
+        ("alpine", [0]),
+        ("Sunset Sea", [1]),
+        ("sunset-sea", [1]),
+        (2, [2]),
+        ("2", [2]),
+        (" alpine, beach ", [0, 2]),
+        ("1,alpine", [1, 0]),
+        (["beach", 0, "1"], [2, 0, 1]),
+        (None, [3]),
+    ],
+)
+def test_a_label_is_a_name_a_number_or_several(label, tokens):
+    condition = get_condition(build(), label)
+    assert condition.prefix.tolist() == [[token] for token in tokens]
+    assert condition.null_prefix is not None and condition.null_prefix.eq(3).all()
+    assert condition.null_prefix.shape == condition.prefix.shape
+
+
+def test_a_name_with_a_comma_is_one_label():
+    named = ConditionConfig("class", num_classes=2, class_names=("tench, Tinca tinca", "goldfish"))
+    assert get_condition(build(named), "tench, tinca tinca").prefix.tolist() == [[0]]
+
+
+@pytest.mark.parametrize("label", ["alpin", "", "alpine,,beach", "-1", "3", 3, -1, "1.5", [], "\u0663"])
+def test_an_unknown_label_gets_the_list_of_known_ones(label):
+    with pytest.raises(ConditionError, match="alpine, sunset_sea, beach .*0 to 2"):
+        get_condition(build(), label)
+
+
+def test_a_near_miss_gets_a_suggestion():
+    with pytest.raises(ConditionError, match="Did you mean 'sunset_sea'"):
+        get_condition(build(), "sunsetsea")
+
+
+def test_without_names_the_range_is_told():
+    with pytest.raises(ConditionError, match="use a number, 0 to 4"):
+        get_condition(build(ConditionConfig("class", num_classes=5)), "alpine")
+    with pytest.raises(ConditionError, match="use a number, 0 to 7"):
+        get_condition(build(ConditionConfig("class")), 8)
+
+
+def test_no_label_is_an_error_where_no_null_label_was_trained():
+    with pytest.raises(ConditionError, match="no label"):
+        get_condition(build(ConditionConfig("class", num_classes=5)))
+
+
+def test_an_unconditional_transformer_starts_with_its_start_token_and_takes_no_label():
+    transformer = build(ConditionConfig(sos_token=6))
+    condition = get_condition(transformer, batch_size=3)
+    assert condition.prefix.tolist() == [[6]] * 3
+    assert condition.null_prefix is None and condition.transformer is transformer
+    with pytest.raises(ConditionError, match="without labels"):
+        get_condition(transformer, "alpine")
+
+
+def test_one_condition_serves_a_batch_and_several_must_match_it():
+    assert get_condition(build(), "beach").expand(3).prefix.tolist() == [[2]] * 3
+    with pytest.raises(ConditionError, match="2 items, the batch 3"):
+        get_condition(build(), "beach, alpine").expand(3)
+
+
+@pytest.mark.parametrize(("labels", "contexts", "batch"), [(1, 1, 1), (2, 1, 2), (1, 2, 2), (2, 2, 2)])
+def test_one_context_or_label_serves_several_of_the_other(labels, contexts, batch):
+    condition = get_condition(build(context_dim=5), [0] * labels, torch.randn(contexts, 4, 5))
+    assert condition.context is not None
+    assert condition.prefix.shape == (batch, 1) and condition.context.shape == (batch, 4, 5)
+
+
+def test_wrong_contexts_are_named():
+    with pytest.raises(ConditionError, match="without cross-attention"):
+        get_condition(build(), 0, torch.randn(1, 4, 5))
+    with pytest.raises(ConditionError, match="was given none"):
+        get_condition(build(context_dim=5), 0)
+    with pytest.raises(ConditionError, match=r"\(1, 4, 6\)"):
+        get_condition(build(context_dim=5), 0, torch.randn(1, 4, 6))
+    with pytest.raises(ConditionError, match="2 items, the batch 3"):
+        get_condition(build(context_dim=5), [0, 1], torch.randn(3, 4, 5))

@@ -1,0 +1,254 @@
+"""Quantizers: nearest codes, the published losses, Gumbel noise only on request, codebooks that follow the data."""
+
+from typing import Any, TypeVar
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from taming.modules.quantizers import EMAVectorQuantizer, GumbelQuantizer, VectorQuantizer
+
+Quantizer = TypeVar("Quantizer", VectorQuantizer, GumbelQuantizer, EMAVectorQuantizer)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def latents(seed: int = 0, batch: int = 2, dim: int = 4, height: int = 3, width: int = 5) -> Tensor:
+    return torch.randn(batch, dim, height, width, generator=seeded(seed))
+
+
+def vector_quantizer(num_codes: int = 16, dim: int = 4, seed: int = 1, **options: Any) -> VectorQuantizer:
+    return with_random_codes(VectorQuantizer(num_codes, dim, **options), seed)
+
+
+def with_random_codes(quantizer: Quantizer, seed: int) -> Quantizer:
+    for parameter in quantizer.parameters():
+        nn.init.normal_(parameter, generator=seeded(seed))
+    return quantizer
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    batch=st.integers(1, 3),
+    dim=st.integers(1, 9),
+    height=st.integers(1, 6),
+    width=st.integers(1, 6),
+    num_codes=st.integers(1, 40),
+)
+@pytest.mark.parametrize("kind", [VectorQuantizer, EMAVectorQuantizer])
+def test_every_vector_gets_its_nearest_code(kind, seed, batch, dim, height, width, num_codes):
+    z = latents(seed, batch, dim, height, width)
+    quantizer = with_random_codes(kind(num_codes, dim), seed).eval()
+    quantized = quantizer(z)
+    distances = (z.double().unsqueeze(1) - quantizer.embedding.weight.double()[:, :, None, None]).square().sum(2)
+    chosen = distances.gather(1, quantized.indices.unsqueeze(1)).squeeze(1)
+    assert quantized.indices.shape == (batch, height, width) and quantized.indices.dtype == torch.int64
+    assert (chosen <= distances.amin(1) + 1e-4).all()  # the tolerance: two codes that float32 cannot tell apart
+    torch.testing.assert_close(quantized.z_q, quantizer.lookup(quantized.indices), rtol=0, atol=1e-6)
+
+
+def test_distances_are_measured_in_float32_whatever_the_latents_are():
+    quantizer = vector_quantizer(num_codes=512)
+    z = (latents(dim=4, height=16, width=16) * 3).half()
+    assert torch.equal(quantizer(z).indices, quantizer(z.float()).indices)
+    assert quantizer(z).z_q.dtype == torch.float16
+
+
+@pytest.mark.parametrize("beta", [0.25, 1.0])
+def test_the_legacy_switch_moves_beta_from_the_commitment_to_the_codebook_term(beta):
+    z = latents().requires_grad_()
+    gap = (z - vector_quantizer().lookup(vector_quantizer()(z).indices)).detach()
+    distance = gap.square().mean()
+    for legacy, to_encoder, to_codes in ((True, 1.0, beta), (False, beta, 1.0)):
+        quantizer = vector_quantizer(beta=beta, legacy=legacy)
+        quantized = quantizer(z)
+        torch.testing.assert_close(quantized.loss, (to_encoder + to_codes) * distance)
+        z_grad, code_grad = torch.autograd.grad(quantized.loss, (z, quantizer.embedding.weight))
+        torch.testing.assert_close(z_grad, to_encoder * 2 * gap / gap.numel())
+        pulls = torch.zeros_like(code_grad).index_add_(0, quantized.indices.flatten(), channels_last(gap))
+        torch.testing.assert_close(code_grad, -to_codes * 2 * pulls / gap.numel())
+
+
+def channels_last(z: Tensor) -> Tensor:
+    return z.permute(0, 2, 3, 1).flatten(0, 2)  # (B*h*w, D)
+
+
+def test_the_legacy_switch_changes_nothing_but_the_loss():
+    z = latents()
+    published, corrected = (vector_quantizer(legacy=legacy)(z) for legacy in (True, False))
+    assert torch.equal(published.indices, corrected.indices)
+    assert torch.equal(published.z_q, corrected.z_q)
+
+
+@pytest.mark.parametrize("kind", [VectorQuantizer, EMAVectorQuantizer])
+def test_gradients_pass_straight_through_to_the_encoder(kind):
+    z, weights = latents().requires_grad_(), latents(seed=7)
+    (weights * with_random_codes(kind(16, 4), 1)(z).z_q).sum().backward()
+    assert torch.equal(z.grad, weights)
+
+
+def test_gumbel_encoding_takes_the_likeliest_code_every_time_by_default():
+    quantizer = with_random_codes(GumbelQuantizer(32, 6, in_channels=4), 2).eval()
+    z = latents()
+    first, again = quantizer(z), quantizer(z)
+    assert torch.equal(first.indices, quantizer.proj(z).argmax(1))
+    assert torch.equal(first.indices, again.indices)
+    assert torch.equal(first.z_q, quantizer.lookup(first.indices))
+
+
+def test_gumbel_noise_comes_from_the_generator_and_repeats_with_its_seed():
+    quantizer = with_random_codes(GumbelQuantizer(32, 6, in_channels=4), 2).eval()
+    z = latents(height=16, width=16)
+    state = torch.get_rng_state()
+    drawn, again, other = (quantizer(z, seeded(seed)).indices for seed in (5, 5, 6))
+    assert torch.equal(drawn, again)
+    assert not torch.equal(drawn, other)
+    assert not torch.equal(drawn, quantizer(z).indices)
+    assert torch.equal(torch.get_rng_state(), state), "the global generator was used"
+
+
+def test_gumbel_codes_are_drawn_as_often_as_their_probabilities_say():
+    quantizer = with_random_codes(GumbelQuantizer(4, 2, in_channels=3), 3).eval()
+    z = latents(batch=1, dim=3, height=1, width=1).expand(1, 3, 128, 128)
+    probabilities = quantizer.proj(z)[0, :, 0, 0].softmax(0)
+    indices = quantizer(z, seeded(0)).indices
+    shares = indices.flatten().bincount(minlength=4) / indices.numel()
+    torch.testing.assert_close(shares, probabilities, rtol=0, atol=0.02)  # 5 standard deviations of 16,384 draws
+
+
+def test_training_a_gumbel_quantizer_sees_hard_codes_and_the_soft_gradient():
+    quantizer = with_random_codes(GumbelQuantizer(8, 6, in_channels=4), 4).train()
+    z, weights = latents().requires_grad_(), latents(seed=9, dim=6)
+    quantized = quantizer(z, seeded(1))
+    torch.testing.assert_close(quantized.z_q, quantizer.lookup(quantized.indices))
+    grads = torch.autograd.grad((weights * quantized.z_q).sum(), (z, quantizer.proj.weight))
+
+    noise = -torch.empty(2, 8, 3, 5).exponential_(generator=seeded(1)).log()
+    soft = ((quantizer.proj(z) + noise) / quantizer.temperature).softmax(1)
+    mixed = torch.einsum("bkhw,kd->bdhw", soft, quantizer.embed.weight)
+    expected = torch.autograd.grad((weights * mixed).sum(), (z, quantizer.proj.weight))
+    torch.testing.assert_close(grads, expected)
+
+
+def test_gumbel_loss_is_the_divergence_from_even_use_and_zero_there():
+    quantizer = with_random_codes(GumbelQuantizer(8, 4, in_channels=4, kl_weight=0.5), 5).eval()
+    z = latents()
+    probabilities = quantizer.proj(z).softmax(1)
+    divergence = (probabilities * (probabilities * 8).log()).sum(1).mean()
+    torch.testing.assert_close(quantizer(z).loss, 0.5 * divergence)
+    nn.init.zeros_(quantizer.proj.weight)
+    nn.init.zeros_(quantizer.proj.bias)
+    assert quantizer(z).loss.abs() < 1e-6
+
+
+def clusters(num_clusters: int, per_cluster: int = 64, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Latents (1, D, h, w) in well separated groups, and the groups' means (num_clusters, D)."""
+    centers = 10 * torch.eye(num_clusters)
+    points = centers.repeat_interleave(per_cluster, 0)
+    points = points + torch.randn(points.shape, generator=seeded(seed))
+    means = points.view(num_clusters, per_cluster, -1).mean(1)
+    return points.T.reshape(1, num_clusters, num_clusters, per_cluster), means
+
+
+def test_ema_codes_settle_on_the_means_of_what_is_assigned_to_them():
+    z, means = clusters(6)
+    quantizer = EMAVectorQuantizer(6, 6, decay=0.9).train()
+    quantizer.start_at(means + 2 * torch.randn(means.shape, generator=seeded(1)))
+    for _ in range(120):
+        quantizer(z)
+    torch.testing.assert_close(quantizer.embedding.weight, means, rtol=0, atol=1e-3)
+    torch.testing.assert_close(quantizer.embedding.cluster_size, torch.full((6,), 64.0), rtol=0, atol=1e-2)
+
+
+def test_one_ema_step_is_the_papers_formula():
+    quantizer = EMAVectorQuantizer(5, 4, decay=0.8).train()
+    codes = torch.randn(5, 4, generator=seeded(2))
+    quantizer.start_at(codes)
+    z = latents()
+    indices = quantizer(z).indices.flatten()
+    one_hot = nn.functional.one_hot(indices, 5).float()
+    size = 0.8 * torch.ones(5) + 0.2 * one_hot.sum(0)
+    average = 0.8 * codes + 0.2 * one_hot.T @ channels_last(z)
+    torch.testing.assert_close(quantizer.embedding.cluster_size, size)
+    torch.testing.assert_close(quantizer.embedding.embed_avg, average)
+    torch.testing.assert_close(quantizer.embedding.weight, average / size.unsqueeze(1))
+
+
+def test_an_unused_ema_code_stays_where_it_is_until_it_is_dead():
+    """The reference divides the average of an unused code by almost nothing, so that it flies away."""
+    quantizer = EMAVectorQuantizer(2, 4).train()
+    far = torch.full((4,), 50.0)
+    quantizer.start_at(torch.stack([torch.zeros(4), far]))
+    for _ in range(200):
+        quantizer(latents())
+    torch.testing.assert_close(quantizer.embedding.weight[1], far)
+
+
+def test_dead_ema_codes_restart_at_latents_of_the_batch():
+    quantizer = EMAVectorQuantizer(64, 4, decay=0.5, restart_below=0.05).train()
+    quantizer.start_at(torch.cat([torch.zeros(1, 4), torch.full((63, 4), 1000.0)]))  # collapsed: one code is used
+    z = latents(batch=4, height=8, width=8)
+    assert quantizer(z).indices.unique().numel() == 1
+    for step in range(40):
+        quantizer(z, seeded(step))
+        assert quantizer.embedding.weight.isfinite().all()
+    used = quantizer.eval()(z).indices.unique().numel()
+    assert used > 48, f"{used} of 64 codes are in use"
+    assert quantizer.embedding.weight.abs().max() <= z.abs().max()
+
+
+def test_ema_restarts_repeat_with_the_generator():
+    def trained(seed: int) -> Tensor:
+        quantizer = EMAVectorQuantizer(32, 4, decay=0.1).train()
+        quantizer.start_at(torch.full((32, 4), 9.0))
+        for _ in range(3):
+            quantizer(latents(), seeded(seed))
+        return quantizer.embedding.weight
+
+    assert torch.equal(trained(1), trained(1))
+    assert not torch.equal(trained(1), trained(2))
+
+
+@pytest.mark.parametrize("count", [0.0, 1e-30])
+def test_an_ema_codebook_with_empty_counts_stays_finite(count):
+    """Published EMA codebooks start from counts of zero."""
+    quantizer = EMAVectorQuantizer(16, 4).train()
+    quantizer.embedding.cluster_size.fill_(count)
+    for step in range(5):
+        quantizer(latents(), seeded(step))
+    assert all(tensor.isfinite().all() for tensor in quantizer.state_dict().values())
+
+
+def test_an_ema_codebook_that_was_never_started_moves_from_its_own_vectors():
+    quantizer = EMAVectorQuantizer(16, 4, decay=0.99).train()
+    before = quantizer.embedding.weight.clone()
+    quantizer(latents())
+    moved = (quantizer.embedding.weight - before).norm(dim=1)
+    assert 0 < moved.max() < 1
+
+
+def test_an_ema_codebook_moves_only_in_training_and_never_by_gradient():
+    quantizer = EMAVectorQuantizer(16, 4)
+    z = latents().requires_grad_()
+    before = {key: tensor.clone() for key, tensor in quantizer.state_dict().items()}
+    quantized = quantizer.eval()(z)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in quantizer.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in quantizer.parameters())
+    gap = z - quantizer.lookup(quantized.indices)
+    torch.testing.assert_close(quantized.loss, quantizer.beta * gap.square().mean())
+    assert torch.autograd.grad(quantized.loss, z)[0].abs().sum() > 0
+    quantizer.train()(z)
+    assert not torch.equal(quantizer.embedding.weight, before["embedding.weight"])
+
+
+def test_ema_codebooks_are_saved_under_the_published_names():
+    assert set(EMAVectorQuantizer(8, 4).state_dict()) == {
+        "embedding.weight",
+        "embedding.cluster_size",
+        "embedding.embed_avg",
+    }

@@ -1,0 +1,28 @@
+"""Weights files: reading them safely, telling what they hold, building models from them, writing them."""
+
+from .load import (
+    TransformerPlan,
+    VQGANPlan,
+    load_checkpoint,
+    load_transformer,
+    load_vqgan,
+    plan_transformer,
+    plan_vqgan,
+)
+from .metadata import codebook_fingerprint
+from .read import Checkpoint, read_checkpoint
+from .save import save_checkpoint
+
+__all__ = [
+    "Checkpoint",
+    "TransformerPlan",
+    "VQGANPlan",
+    "codebook_fingerprint",
+    "load_checkpoint",
+    "load_transformer",
+    "load_vqgan",
+    "plan_transformer",
+    "plan_vqgan",
+    "read_checkpoint",
+    "save_checkpoint",
+]

@@ -1,0 +1,123 @@
+"""Looking into a pickle without running it: what code it asks for, and whether it is safe to hand to a parser."""
+
+from __future__ import annotations
+
+import pickletools
+import re
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import CheckpointError
+from .containers import Container, is_data_pickle
+
+MAX_PICKLE_BYTES = 32 * 2**20  # names and shapes only, the weights lie outside: a few MB with optimizer state
+MAX_DEPTH = 200  # hashing a tuple nested a million deep overflows the C stack of the interpreter
+PICKLES_PER_LEGACY_FILE = 5
+
+# What a plain state dict is pickled with; torch reads these without running foreign code.
+PLAIN_GLOBALS = re.compile(
+    r"collections\.(OrderedDict|Counter)|(__builtin__|builtins)\.(bytearray|complex|set)|_codecs\.encode|torch\.(Size|device|\w+Storage|storage\.\w+Storage)"
+    r"|torch\.(_utils\._rebuild_\w+|_tensor\._rebuild_from_type_v2|nn\.parameter\.Parameter)"
+    r"|torch\.(bfloat|float|u?int|q?u?int|complex)\d+(_\w+)?|torch\.(bool|double|float|half|int|long|short)"
+)
+# Packages whose objects training programs leave beside the weights; anything else counts as code.
+TRAINING_PACKAGES = frozenset(
+    {"argparse", "ldm", "lightning", "numpy", "omegaconf", "pathlib", "pytorch_lightning", "taming", "torch"}
+)
+CHANGES_IN_PLACE = frozenset({"ADDITEMS", "APPEND", "APPENDS", "BUILD", "SETITEM", "SETITEMS"})
+
+
+def find_foreign_globals(path: Path, container: Container) -> list[str]:
+    """Names of the globals that the pickles in `path` would call or construct, beyond those of plain tensors.
+
+    Raises: CheckpointError if the pickles are cut off, or made to exhaust whoever parses them.
+    """
+    stream = BytesIO(_read_pickles(path, container))
+    foreign: set[str] = set()
+    try:
+        for _ in range(1 if container == "zip" else PICKLES_PER_LEGACY_FILE):
+            foreign.update(name for name in _scan(stream, path.name) if not PLAIN_GLOBALS.fullmatch(name))
+            if stream.tell() == len(stream.getbuffer()):
+                break
+    except CheckpointError:
+        raise
+    except (ValueError, LookupError) as error:
+        if not foreign:  # else these are the better reason to give
+            raise CheckpointError(f"{path.name} is truncated or damaged ({error}): download it again.") from error
+    return sorted(foreign)
+
+
+def explain_refusal(name: str, foreign_globals: list[str], reason: Exception) -> str:
+    """Why PyTorch's safe reader refused the file `name` with `reason`, and what to do."""
+    if not foreign_globals:
+        first_line = ascii(str(reason).strip().partition("\n")[0])[1:161].rstrip(".'\"")
+        return f"{name} is truncated or damaged ({first_line or type(reason).__name__}): download it again."
+    shown = ", ".join(ascii(item)[1:-1][:100] for item in foreign_globals[:3]) + ", ..." * (len(foreign_globals) > 3)
+    if all(item.partition(".")[0] in TRAINING_PACKAGES for item in foreign_globals):
+        return (
+            f"{name} holds more than weights: {shown}. Reading these would run pickled code, which is never "
+            "done here. Get the weights as safetensors, or save the state_dict alone where the file is trusted."
+        )
+    return (
+        f"{name} contains code that would have to run to load it (global {shown}): not loaded. "
+        "Do not open it elsewhere; get the weights as safetensors from a source you trust."
+    )
+
+
+def _read_pickles(path: Path, container: Container) -> bytes:
+    if container == "zip":
+        with zipfile.ZipFile(path) as archive:
+            entry = next(entry for entry in archive.infolist() if is_data_pickle(entry))
+            if entry.file_size > MAX_PICKLE_BYTES:
+                raise CheckpointError(f"{path.name} has a {entry.file_size}-byte pickle: it is no plain weights file.")
+            try:
+                return archive.read(entry)
+            except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+                raise CheckpointError(f"{path.name} is damaged ({error}): download it again.") from error
+    with path.open("rb") as file:
+        return file.read(MAX_PICKLE_BYTES)
+
+
+def _scan(stream: BinaryIO, name: str) -> Iterator[str]:
+    """The globals of one pickle. Its stack machine is followed with nothing on the stack but nesting depths."""
+    strings = ["", ""]
+    stack: list[int] = []
+    marks: list[int] = []
+    memo: dict[int, int] = {}
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("GLOBAL", "INST"):
+            yield str(argument).replace(" ", ".")
+        elif opcode.name == "STACK_GLOBAL":
+            yield ".".join(strings)
+        elif isinstance(argument, str):
+            strings = [strings[1], argument]
+        if opcode.name == "MARK":
+            marks.append(len(stack))
+        elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if argument is None else int(argument)] = stack[-1]
+        elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memo[int(argument or 0)])
+        else:
+            _follow(opcode, stack, marks)
+        if stack and stack[-1] > MAX_DEPTH:
+            raise CheckpointError(f"{name} nests its pickled values {MAX_DEPTH} deep: it is no plain weights file.")
+
+
+def _follow(opcode: pickletools.OpcodeInfo, stack: list[int], marks: list[int]) -> None:
+    """Take what `opcode` takes from the stack and put its result there, one deeper than the deepest it was made of."""
+    taken: list[int] = []
+    num_single = len(opcode.stack_before)
+    if pickletools.markobject in opcode.stack_before:
+        start = marks.pop()
+        taken, stack[start:] = stack[start:], []
+        num_single = opcode.stack_before.index(pickletools.markobject)
+    taken += [stack.pop() for _ in range(num_single)]
+    if opcode.name in CHANGES_IN_PLACE:
+        *parts, changed = taken
+        depth = max(changed, 1 + max(parts, default=0))
+    else:
+        depth = 1 + max(taken, default=0)
+    stack.extend([depth] * len(opcode.stack_after))

@@ -1,0 +1,122 @@
+"""Reading a weights file of any origin into a flat state dict, without running anything that is in it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..errors import CheckpointError
+from .containers import Container, identify_container
+from .pickles import explain_refusal, find_foreign_globals
+
+# Keys under which training programs nest the weights, in order of preference.
+WRAPPERS = ("state_dict", "model", "module", "ema")
+MAX_NESTING = 4
+# What a hostile or damaged pickle can make torch's restricted unpickler raise (it is a stack machine).
+DAMAGED_PICKLE = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The weights of one file, and what the file says about them."""
+
+    path: Path
+    state_dict: dict[str, Tensor]  # memory-mapped where the format allows: do not modify in place
+    metadata: dict[str, str]  # safetensors metadata; empty for other formats
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read the weights file at `path`: safetensors, or what `torch.save` writes, told apart by content.
+
+    Wrappers of training programs are removed and only tensors are kept; optimizer state stays on disk.
+
+    Raises: CheckpointError if there is no such file, or it is damaged, or holds no weights, or would run code.
+    """
+    path = Path(path)
+    container = identify_container(path)
+    if container == "safetensors":
+        return _read_safetensors(path)
+    foreign_globals = find_foreign_globals(path, container)
+    try:
+        content = _load_pickled(path, container)
+    except DAMAGED_PICKLE as error:
+        raise CheckpointError(explain_refusal(path.name, foreign_globals, error)) from error
+    state_dict = _unwrap(path, content)
+    _check_tensors(path, state_dict)
+    return Checkpoint(path, state_dict, metadata={})
+
+
+def _load_pickled(path: Path, container: Container) -> object:
+    if container == "zip" and path.suffix != ".safetensors":  # torch goes by that extension where it is given a path
+        return torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=True)
+    with path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    try:
+        with safe_open(os.fspath(path), framework="pt", device="cpu") as file:
+            state_dict = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path.name} is damaged: its safetensors header does not describe its content ({error}). "
+            "Download it again."
+        ) from error
+    if not state_dict:
+        raise CheckpointError(f"{path.name} holds no weights: its safetensors header lists no tensor.")
+    return Checkpoint(path, state_dict, metadata)
+
+
+def _unwrap(path: Path, content: object) -> dict[str, Tensor]:
+    """The tensors inside the wrappers, without what training programs keep beside them."""
+    for _ in range(MAX_NESTING):
+        if not isinstance(content, Mapping):
+            break
+        nested = {key: value for key, value in content.items() if isinstance(value, Mapping)}
+        wrapper = next((key for key in WRAPPERS if key in nested), None)
+        tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
+        if wrapper is None and tensors:
+            return {key: tensor.detach() for key, tensor in tensors.items()}
+        if wrapper is None and len(nested) != 1:
+            break
+        content = nested[wrapper] if wrapper is not None else next(iter(nested.values()))
+    found = f"the keys {_text_keys(content)}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+    raise CheckpointError(f"{path.name} holds no weights: found {found} where named tensors were expected.")
+
+
+def _text_keys(content: Mapping[object, object]) -> str:
+    return ascii([key for key in content if isinstance(key, str)][:4])[:200]
+
+
+def _check_tensors(path: Path, state_dict: dict[str, Tensor]) -> None:
+    """Refuse layouts that no model of ours has, and views that claim far more values than the file stores."""
+    for key, tensor in state_dict.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_nested:
+            raise CheckpointError(
+                f"{path.name} holds {ascii(key)[:100]} in a form that is not supported "
+                f"({tensor.layout}, {tensor.device.type}, {tensor.dtype}): save it as plain tensors."
+            )
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in state_dict.values())
+    size = path.stat().st_size
+    if claimed > 4 * size:
+        raise CheckpointError(f"{path.name} is not honest: its tensors claim {claimed} bytes, the file has {size}.")

@@ -1,0 +1,57 @@
+"""Saving a model as one safetensors file that says what it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from ..errors import ConfigError
+from ..models.transformer import Transformer
+from ..models.vqgan import VQModel
+from .load import plan_vqgan
+from .metadata import METADATA_KEY, FirstStageReference, PackMetadata, codebook_fingerprint, encode_metadata
+
+
+def save_checkpoint(
+    model: VQModel | Transformer,
+    path: str | os.PathLike[str],
+    *,
+    dtype: torch.dtype | None = None,
+    first_stage: str | os.PathLike[str] | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> None:
+    """Write `model` with its configuration to the safetensors file `path`, at once or not at all.
+
+    Args:
+        dtype: of the stored weights; by default they are stored as they are.
+        first_stage: a transformer's tokenizer, a saved file in the same folder. Its name and fingerprint are recorded,
+            so that it is loaded along and another tokenizer is refused.
+        extra: further safetensors metadata, such as a license.
+
+    Raises: ConfigError if `first_stage` or `extra` cannot be recorded; CheckpointError if `first_stage` is unreadable.
+    """
+    path = Path(path)
+    extra = dict(extra or {})
+    if METADATA_KEY in extra:
+        raise ConfigError(f"'{METADATA_KEY}' in the extra metadata is what this pack writes: choose another name.")
+    reference = None if first_stage is None else _reference(model, path, Path(first_stage))
+    metadata = PackMetadata("vqgan" if isinstance(model, VQModel) else "transformer", model.config, reference)
+    weights = {key: tensor.detach().to("cpu", dtype).contiguous() for key, tensor in model.state_dict().items()}
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(weights, unfinished, metadata={**extra, METADATA_KEY: encode_metadata(metadata)})
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _reference(model: VQModel | Transformer, path: Path, first_stage: Path) -> FirstStageReference:
+    if isinstance(model, VQModel):
+        raise ConfigError("A VQGAN has no first stage: give one only with a transformer.")
+    if first_stage.resolve().parent != path.resolve().parent:
+        raise ConfigError(f"{first_stage.name} must lie beside {path.name}: a first stage is found in the same folder.")
+    return FirstStageReference(first_stage.name, codebook_fingerprint(plan_vqgan(first_stage).state_dict))

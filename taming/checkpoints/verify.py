@@ -1,0 +1,79 @@
+"""Strict checks of weights against their configuration, before any memory is spent on a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, ConfigError, UnsupportedCheckpointError
+from ..models.transformer import TransformerConfig
+from .metadata import shorten
+
+WEIGHT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def check_weights(weights: Mapping[str, Tensor], build: Callable[[], nn.Module], name: str) -> None:
+    """Check that `weights` of the file `name` are exactly those of the model that `build` makes, and are numbers.
+
+    Raises: UnsupportedCheckpointError for missing, unexpected or wrongly shaped weights; CheckpointError for NaN.
+    """
+    with torch.device("meta"):
+        expected = build().state_dict()
+    _refuse(f"{name} lacks {{}} that the model needs", [key for key in expected if key not in weights])
+    _refuse(f"{name} holds {{}} that the model does not have", [key for key in weights if key not in expected])
+    wrong = [
+        f"{key} has {tuple(weights[key].shape)} and needs {tuple(tensor.shape)}"
+        for key, tensor in expected.items()
+        if weights[key].shape != tensor.shape
+    ]
+    _refuse(f"{name} holds {{}} of the wrong shape", wrong)
+    for key, tensor in weights.items():
+        if tensor.dtype not in WEIGHT_DTYPES:
+            raise UnsupportedCheckpointError(
+                f"{name} stores {key} as {tensor.dtype}, which is not supported: save it in float16 or float32."
+            )
+        low, high = torch.aminmax(tensor)  # one pass without a temporary; both carry NaN
+        if not (isfinite(low) and isfinite(high)):
+            raise CheckpointError(
+                f"{name} is damaged: {key} holds values that are not finite (NaN or infinity). "
+                "Download it again, or use a checkpoint from before the training diverged."
+            )
+
+
+def check_agreement(disagreements: Iterable[str], where: str, name: str) -> None:
+    """Raise ConfigError if the configuration from `where` and the weights of the file `name` disagree."""
+    found = list(disagreements)
+    if found:
+        raise ConfigError(
+            f"{where} does not belong to {name}: it says {'; '.join(found)}. "
+            "Choose the configuration that came with the weights, or none."
+        )
+
+
+def check_condition(config: TransformerConfig, where: str) -> None:
+    """Raise ConfigError if the condition or the grid of `config`, which is from `where`, does not fit its sizes."""
+    condition, (height, width) = config.condition, config.grid
+    tokens = {
+        "sos_token": condition.sos_token,
+        "num_classes - 1": condition.num_classes - 1,
+        "null_label": condition.null_label or 0,
+    }
+    for field, token in tokens.items():
+        if token >= config.vocab_size:
+            raise ConfigError(f"{where}: condition: {field} {token} is not below vocab_size {config.vocab_size}.")
+    if condition.class_names and len(condition.class_names) != condition.num_classes:
+        raise ConfigError(
+            f"{where}: condition: {len(condition.class_names)} class_names for {condition.num_classes} classes."
+        )
+    if not 0 < height * width <= config.block_size:  # the condition is one token, and the last cell is never read
+        raise ConfigError(f"{where}: a grid of {height} x {width} does not fit block_size {config.block_size}.")
+
+
+def _refuse(complaint: str, items: list[str]) -> None:
+    if items:
+        count = f"{len(items)} weight{'s' * (len(items) > 1)}"
+        shown = ", ".join(shorten(item)[1:-1] for item in items[:3]) + (", ..." if len(items) > 3 else "")
+        raise UnsupportedCheckpointError(f"{complaint.format(count)}: {shown}.")

@@ -1,0 +1,43 @@
+"""Presets as YAML, and the one way to read them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import ConfigError
+
+PRESETS = Path(__file__).parent
+
+
+def find_preset(name: str) -> Path:
+    """Path of a YAML file: `name` itself where it is a file, else the preset of that name.
+
+    Raises:
+        ConfigError: neither exists; the message lists the presets.
+    """
+    for candidate in (Path(name), PRESETS / f"{name}.yaml"):
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+    raise ConfigError(f"{name}: no such file, and no such preset. Give a path to a YAML file, or one of: {known}.")
+
+
+def read_preset(name: str, overrides: Sequence[str] = ()) -> dict:
+    """Read a YAML file or preset, then apply dotlist overrides such as `optimizer.lr=1e-4`.
+
+    Raises:
+        ConfigError: the file cannot be found or parsed, or an override names a key that it does not have.
+    """
+    from omegaconf import OmegaConf  # only training and old configurations need it; it costs import time
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    path = find_preset(name)
+    try:
+        config = OmegaConf.load(path)
+        config.merge_with_dotlist(list(overrides))
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise ConfigError(f"{path.name}: {error}. Mend the file or the override.") from error
+    values = OmegaConf.to_container(config, resolve=False)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path.name} holds a {type(values).__name__}, not a mapping. Is it a recipe?")
+    return values

@@ -1,0 +1,106 @@
+"""The training loop: steps, learning rate, evaluation, and full-state checkpoints that a kill cannot damage."""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from .recipe import Optimizer, Recipe
+
+log = logging.getLogger(__name__)
+
+Figures = dict[str, float]
+
+
+class Task(Protocol):
+    """What is trained. A step draws its randomness from the step number alone, so a resumed run repeats it exactly."""
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def step(self, step: int) -> Figures: ...
+
+    def evaluate(self) -> Figures: ...
+
+    def export(self, path: Path) -> None: ...
+
+
+def train(task: Task, recipe: Recipe, out: Path, on_step: Callable[[int, Figures], None] | None = None) -> Figures:
+    """Run `recipe` in folder `out`, continuing what is there; returns the last evaluation.
+
+    Writes `state.pt` (everything needed to continue), `log.jsonl` and, when done, `model.safetensors`.
+    Ctrl-C saves first.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    first = load_state(task, out / "state.pt")
+    saved_at, step = time.monotonic(), first
+    started, figures = time.monotonic(), Figures()
+    try:
+        for step in range(first, recipe.num_steps):
+            for optimizer in task.optimizers.values():
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(recipe.optimizer, step, recipe.num_steps)
+            losses = task.step(step)
+            if on_step:
+                on_step(step, losses)
+            done = step + 1
+            if done % recipe.evaluate_every == 0 or done == recipe.num_steps:
+                figures = task.evaluate()
+                rate = (done - first) / (time.monotonic() - started)
+                report(out, {"step": done, "steps_per_s": round(rate, 3), **losses, **figures})
+            if time.monotonic() - saved_at > recipe.save_minutes * 60:
+                save_state(task, out / "state.pt", done)
+                saved_at = time.monotonic()
+    except KeyboardInterrupt:
+        save_state(task, out / "state.pt", step)
+        log.warning("Stopped at step %d of %d; run the same command again to continue.", step, recipe.num_steps)
+        raise
+    save_state(task, out / "state.pt", recipe.num_steps)
+    task.export(out / "model.safetensors")
+    return figures
+
+
+def learning_rate(optimizer: Optimizer, step: int, num_steps: int) -> float:
+    """Linear warm-up to `lr`, then a cosine to `final_lr`."""
+    if step < optimizer.warmup_steps:
+        return optimizer.lr * (step + 1) / optimizer.warmup_steps
+    progress = (step - optimizer.warmup_steps) / max(1, num_steps - optimizer.warmup_steps)
+    return optimizer.final_lr + (optimizer.lr - optimizer.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def save_state(task: Task, path: Path, step: int) -> None:
+    """Write the whole training state beside `path`, then put it in place at once."""
+    state = {
+        "step": step,
+        "modules": {name: module.state_dict() for name, module in task.modules.items()},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in task.optimizers.items()},
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def load_state(task: Task, path: Path) -> int:
+    """Restore a training state; returns the step to go on from, 0 where there is none."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    for name, module in task.modules.items():
+        module.load_state_dict(state["modules"][name])
+    for name, optimizer in task.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    log.info("Continuing from step %d.", state["step"])
+    return state["step"]
+
+
+def report(out: Path, row: dict[str, float]) -> None:
+    with (out / "log.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    log.info("  ".join(f"{key} {value:.4g}" for key, value in row.items()))

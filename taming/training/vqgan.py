@@ -1,0 +1,163 @@
+"""Training a VQGAN: reconstruction and codebook first, then, if asked, perceptual and adversarial losses."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checkpoints import load_vqgan, save_checkpoint
+from ..metrics import code_usage, perplexity, psnr
+from ..models.vqgan import VQModel, VQModelConfig
+from ..modules.discriminator import NLayerDiscriminator
+from ..modules.perceptual import PerceptualDistance
+from ..modules.quantizers import EMAVectorQuantizer
+from .batches import Scenes, image_batch, step_rng, to_pixels
+from .kmeans import kmeans
+from .loop import Figures
+from .recipe import Recipe, build
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each term counts, and from which step."""
+
+    l1: float = 1.0
+    l2: float = 1.0
+    codebook: float = 1.0
+    perceptual: float = 0.0
+    adversarial: float = 0.0  # share of the adaptive weight of eq. 7
+    adversarial_from: int = 0  # step; the discriminator trains from the start
+    quantize_from: int = 0  # step; the codebook then starts at the k-means centers of the latents
+
+
+class VQGANTask:
+    """Trains a whole VQGAN, or with task `vqgan_decoder` only the decoder of an existing one."""
+
+    def __init__(self, recipe: Recipe, scenes: Scenes, held_out: Scenes) -> None:
+        self.recipe, self.scenes, self.held_out = recipe, scenes, held_out
+        self.weights = build(LossWeights, recipe.loss, "loss")
+        self.decoder_only = recipe.task == "vqgan_decoder"
+        if self.decoder_only:
+            self.model = load_vqgan(recipe.first_stage)
+            self.model.requires_grad_(False)
+            self.model.decoder.requires_grad_(True)
+            self.model.post_quant_conv.requires_grad_(True)
+        else:
+            torch.manual_seed(recipe.seed)
+            self.model = VQModel(build(VQModelConfig, recipe.model, "model"))
+        self.modules: dict[str, nn.Module] = {"vqgan": self.model.train()}
+        self.optimizers = {"vqgan": adamw(self.model, recipe)}
+        self.perceptual = PerceptualDistance() if self.weights.perceptual else None
+        self.discriminator = None
+        if self.weights.adversarial:
+            self.discriminator = NLayerDiscriminator(ndf=32, n_layers=3)
+            self.modules["discriminator"] = self.discriminator
+            self.optimizers["discriminator"] = adamw(self.discriminator, recipe)
+
+    def step(self, step: int) -> Figures:
+        rng = step_rng(self.recipe.seed, step)
+        pixels = image_batch(self.scenes, self.recipe.phase_at(step), rng)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        if step == self.weights.quantize_from and not self.decoder_only:
+            self.start_codebook(rng)
+        rec, codebook_loss = self.reconstruct(pixels, step, generator)
+        loss, figures = self.generator_loss(pixels, rec, step)
+        self.update("vqgan", loss + self.weights.codebook * codebook_loss)
+        if self.discriminator is not None:
+            figures["disc"] = self.discriminator_step(pixels, rec.detach())
+        return figures
+
+    def reconstruct(self, pixels: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if self.decoder_only:
+            with torch.no_grad():
+                z_q = self.model.quantize.lookup(self.model.eval().encode(pixels).indices)
+            return self.model.train().decode(z_q), pixels.new_zeros(())
+        if step < self.weights.quantize_from:
+            return self.model.decode(self.model.encode_latents(pixels)), pixels.new_zeros(())
+        quantized = self.model.encode(pixels, generator)
+        return self.model.decode(quantized.z_q), quantized.loss
+
+    def generator_loss(self, pixels: Tensor, rec: Tensor, step: int) -> tuple[Tensor, Figures]:
+        l1, l2 = F.l1_loss(rec, pixels), F.mse_loss(rec, pixels)
+        figures = {"l1": l1.item(), "l2": l2.item()}
+        loss = self.weights.l1 * l1 + self.weights.l2 * l2
+        if self.perceptual is not None:
+            perceptual = self.perceptual(rec, pixels).mean()
+            figures["perceptual"] = perceptual.item()
+            loss = loss + self.weights.perceptual * perceptual
+        if self.discriminator is not None and step >= self.weights.adversarial_from:
+            realism = -self.discriminator(rec).mean()
+            weight = adaptive_weight(loss, realism, self.model.decoder.conv_out.weight)
+            figures["realism"], figures["weight"] = realism.item(), weight.item()
+            loss = loss + self.weights.adversarial * weight * realism
+        return loss, figures
+
+    def discriminator_step(self, real: Tensor, fake: Tensor) -> float:
+        assert self.discriminator is not None
+        loss = hinge_loss(self.discriminator(real), self.discriminator(fake))
+        self.update("discriminator", loss)
+        return loss.item()
+
+    def update(self, name: str, loss: Tensor) -> None:
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.modules[name].parameters(), self.recipe.optimizer.clip_norm)
+        optimizer.step()
+
+    @torch.no_grad()
+    def start_codebook(self, rng) -> None:
+        """Put the codes at the k-means centers of about 32 latents each."""
+        codebook = self.model.quantize
+        if not isinstance(codebook, EMAVectorQuantizer):
+            return
+        latents: list[Tensor] = []
+        whole = replace(self.recipe.phases[-1], batch_size=16)
+        while sum(len(z) for z in latents) < 32 * codebook.num_codes:
+            z = self.model.encode_latents(image_batch(self.scenes, whole, rng))
+            latents.append(z.permute(0, 2, 3, 1).flatten(0, 2))  # (B*h*w, D)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        codebook.start_at(kmeans(torch.cat(latents), codebook.num_codes, generator))
+
+    @torch.no_grad()
+    def evaluate(self) -> Figures:
+        """PSNR and codebook use on all held-out scenes, whole."""
+        self.model.eval()
+        decibels, indices = [], []
+        for start in range(0, len(self.held_out.images), 16):
+            pixels = to_pixels(self.held_out.images[start : start + 16])
+            quantized = self.model.encode(pixels)
+            rec = self.model.decode(quantized.z_q)
+            decibels.append(psnr(rec.clamp(-1, 1) / 2, pixels / 2))
+            indices.append(quantized.indices)
+        self.model.train()
+        codes, num_codes = torch.cat(indices), self.model.config.n_embed
+        return {
+            "psnr": torch.cat(decibels).mean().item(),
+            "usage": code_usage(codes, num_codes),
+            "perplexity": perplexity(codes, num_codes),
+        }
+
+    def export(self, path: Path) -> None:
+        save_checkpoint(self.model, path)
+
+
+def adamw(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    trained = [p for p in module.parameters() if p.requires_grad]
+    settings = recipe.optimizer
+    return torch.optim.AdamW(
+        trained, settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+    )
+
+
+def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
+    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+
+
+def adaptive_weight(reconstruction: Tensor, realism: Tensor, last_layer: Tensor) -> Tensor:
+    """Ratio of the two losses' gradients at the last layer (Esser et al. 2021, eq. 7)."""
+    (rec_grad,) = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
+    (real_grad,) = torch.autograd.grad(realism, last_layer, retain_graph=True)
+    return (rec_grad.norm() / (real_grad.norm() + 1e-4)).clamp(0, 1e4).detach()

@@ -1,0 +1,387 @@
+"""Training: recipes that say what is wrong with them, runs that learn, and runs that go on exactly where they ended."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from taming.checkpoints import load_transformer, load_vqgan, save_checkpoint
+from taming.configs import PRESETS
+from taming.data import SCENE_CLASSES
+from taming.errors import ConfigError
+from taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
+from taming.training.batches import Scenes, image_batch, load_scenes, step_rng, to_pixels
+from taming.training.kmeans import kmeans
+from taming.training.loop import Task, learning_rate, load_state, save_state, train
+from taming.training.recipe import Optimizer, Phase, Recipe, build, read_recipe
+from taming.training.transformer import TransformerTask
+from taming.training.vqgan import VQGANTask
+
+SIZE_PX = 32
+VQGAN = {"n_embed": 16, "embed_dim": 4, "ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1, "z_channels": 8}
+VQGAN |= {"quantizer": "ema", "attn_resolutions": [], "resolution": SIZE_PX}
+GPT = {"vocab_size": 16, "block_size": 64, "n_layer": 2, "n_head": 2, "n_embd": 32, "grid": [8, 8]}
+RECIPES = {
+    "vqgan": {
+        "model": VQGAN,
+        "loss": {"l1": 0.5, "l2": 5.0, "quantize_from": 3},
+        "optimizer": {"lr": 2e-3, "warmup_steps": 2},
+        "phases": [{"steps": 4, "batch_size": 3, "crop_px": 16}, {"steps": 3, "batch_size": 2}],
+    },
+    "vqgan_decoder": {
+        "model": {},
+        "loss": {"adversarial": 0.1, "adversarial_from": 2},
+        "optimizer": {"lr": 1e-3, "warmup_steps": 0},
+        "phases": [{"steps": 7, "batch_size": 2}],
+        "first_stage": "tokenizer.safetensors",
+    },
+    "transformer": {
+        "model": {**GPT, "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1},
+        "loss": {"null_rate": 0.2},
+        "optimizer": {"lr": 3e-3, "warmup_steps": 2, "weight_decay": 0.05},
+        "phases": [{"steps": 7, "batch_size": 4}],
+        "first_stage": "tokenizer.safetensors",
+    },
+}
+
+
+def write_recipe(folder: Path, task: str, **changes: object) -> Path:
+    """A recipe file; JSON is YAML. A change to None leaves the key out, paths are made relative to `folder`."""
+    values = {"task": task, "seed": 5, "evaluate_every": 4, **RECIPES.get(task, {}), **changes}
+    if values.get("first_stage"):
+        values["first_stage"] = str(folder / values["first_stage"])
+    file = folder / "recipe.yaml"
+    file.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+    return file
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
+    return load_scenes(tmp_path_factory.mktemp("scenes") / "train", 0, 12, SIZE_PX, num_workers=1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(scenes: Scenes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved VQGAN with random weights whose codes lie among the latents, so that its tokens differ."""
+    torch.manual_seed(0)
+    vqgan = VQModel(build(VQModelConfig, VQGAN, "model")).eval()
+    with torch.no_grad():
+        z = vqgan.encode_latents(to_pixels(scenes.images[:4])).permute(0, 2, 3, 1).flatten(0, 2)  # (B*h*w, D)
+    vqgan.quantize.start_at(kmeans(z, 16, torch.Generator().manual_seed(0)))
+    file = tmp_path_factory.mktemp("tokenizer") / "tokenizer.safetensors"
+    save_checkpoint(vqgan, file)
+    return file
+
+
+@pytest.fixture
+def run_folder(tokenizer: Path, tmp_path: Path) -> Path:
+    """A folder for a run, with the tokenizer that a transformer names by its bare name."""
+    shutil.copy(tokenizer, tmp_path)
+    return tmp_path
+
+
+def make_task(recipe: Recipe, scenes: Scenes) -> Task:
+    held_out = Scenes(scenes.images[-4:], scenes.labels[-4:])
+    if recipe.task == "transformer":
+        return TransformerTask(recipe, scenes, held_out, SCENE_CLASSES)
+    return VQGANTask(recipe, scenes, held_out)
+
+
+# Recipes
+
+
+BAD_RECIPES = {
+    "an unknown key": ({"learning_rate": 1}, "learning_rate"),
+    "an unknown key in a section": ({"optimizer": {"lr": 1, "momentum": 0.9}}, "momentum"),
+    "an unknown key in a phase": ({"phases": [{"steps": 1, "batch_size": 1, "crop": 8}]}, "crop"),
+    "a missing learning rate": ({"optimizer": {"final_lr": 0}}, "lr"),
+    "a missing number of steps": ({"phases": [{"batch_size": 1}]}, "steps"),
+    "a missing optimizer": ({"optimizer": None}, "optimizer"),
+    "missing phases": ({"phases": None}, "phases"),
+    "no phases": ({"phases": []}, "phases"),
+    "a missing task": ({"task": None}, "task"),
+    "an unknown task": ({"task": "vqvae"}, "vqvae"),
+    "a section that is a number": ({"optimizer": 3}, "optimizer"),
+    "phases that are a mapping": ({"phases": {"steps": 1, "batch_size": 1}}, "phases"),
+}
+
+
+@pytest.mark.parametrize(("changes", "named"), BAD_RECIPES.values(), ids=BAD_RECIPES)
+def test_a_recipe_is_refused_by_the_name_of_what_is_wrong_in_it(changes, named, tmp_path):
+    with pytest.raises(ConfigError, match=named):
+        read_recipe(str(write_recipe(tmp_path, **{"task": "vqgan", **changes})))
+
+
+@pytest.mark.parametrize("text", ["- a list", "task: [", "task: !!python/name:os.system", ""], ids=repr)
+def test_a_file_that_is_no_recipe_is_refused(text, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(ConfigError):
+        read_recipe(str(tmp_path / "recipe.yaml"))
+
+
+def test_an_unknown_preset_is_answered_with_the_known_ones():
+    with pytest.raises(ConfigError, match="scenes_vqgan"):
+        read_recipe("scenes_vqgam")
+
+
+def test_overrides_change_values_and_unknown_ones_are_refused(tmp_path):
+    file = str(write_recipe(tmp_path, "vqgan"))
+    assert read_recipe(file, ["optimizer.lr=1e-4", "seed=9"]) == read_recipe(
+        str(write_recipe(tmp_path, "vqgan", optimizer={"lr": 1e-4, "warmup_steps": 2}, seed=9))
+    )
+    for override in ("optimizer.rate=1", "sead=9", "model.codes=4"):
+        with pytest.raises(ConfigError, match=override.partition("=")[0].rpartition(".")[2]):
+            recipe = read_recipe(file, [override])
+            build(VQModelConfig, recipe.model, "model")
+
+
+@pytest.mark.parametrize("section", [{"loss": {}}, {"loss": {"null_rate": 0.1, "l2": 1}}], ids=["missing", "unknown"])
+def test_a_transformers_loss_section_is_checked_like_the_others(section, run_folder, scenes):
+    recipe = read_recipe(str(write_recipe(run_folder, "transformer", **section)))
+    with pytest.raises(ConfigError, match="null_rate|l2"):
+        make_task(recipe, scenes).step(0)
+
+
+@pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.yaml")))
+def test_every_preset_is_a_recipe_for_a_model_that_can_be_built(preset):
+    recipe = read_recipe(preset)
+    kinds = {"vqgan": (VQModelConfig, VQModel), "transformer": (TransformerConfig, Transformer)}
+    assert recipe.num_steps > 0
+    if recipe.task == "vqgan_decoder":
+        assert not recipe.model
+    else:
+        config, model = kinds[recipe.task]
+        with torch.device("meta"):
+            model(build(config, recipe.model, "model"))
+    assert bool(recipe.first_stage) == (recipe.task != "vqgan")
+
+
+def test_steps_fall_into_the_phases_in_order():
+    phases = (Phase(3, 8, 16), Phase(2, 4))
+    recipe = Recipe("vqgan", Optimizer(1e-3), phases, model={})
+    assert recipe.num_steps == 5
+    assert [recipe.phase_at(step) for step in range(5)] == [phases[0]] * 3 + [phases[1]] * 2
+    with pytest.raises(IndexError):
+        recipe.phase_at(5)
+
+
+def test_the_learning_rate_climbs_evenly_to_its_peak_and_falls_to_its_end():
+    optimizer = Optimizer(lr=1e-3, final_lr=1e-5, warmup_steps=10)
+    rates = [learning_rate(optimizer, step, 110) for step in range(110)]
+    assert rates[:10] == pytest.approx([1e-4 * (step + 1) for step in range(10)])
+    assert rates[10] == max(rates) == pytest.approx(1e-3)
+    assert rates[60] == pytest.approx((1e-3 + 1e-5) / 2)
+    assert all(later < earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert rates[-1] == pytest.approx(1e-5, rel=0.1) and rates[-1] > 1e-5
+    assert learning_rate(Optimizer(lr=1e-3, warmup_steps=0), 0, 5) == 1e-3
+
+
+# Batches
+
+
+def test_scenes_are_rendered_once_and_then_read(tmp_path):
+    first = load_scenes(tmp_path, 3, 2, 16, num_workers=1)
+    written = (tmp_path / "images.npy").stat().st_mtime_ns
+    again = load_scenes(tmp_path, 3, 2, 16, num_workers=1)
+    assert (tmp_path / "images.npy").stat().st_mtime_ns == written
+    assert (first.images == again.images).all() and (first.labels == again.labels).all()
+
+
+def test_a_batch_follows_from_seed_and_step_alone(scenes):
+    phase = Phase(1, 6, crop_px=16)
+    batch, again, next_step, other_seed = (
+        image_batch(scenes, phase, step_rng(*key)) for key in ((1, 7), (1, 7), (1, 8), (2, 7))
+    )
+    assert torch.equal(batch, again)
+    assert not torch.equal(batch, next_step) and not torch.equal(batch, other_seed)
+
+
+def test_a_batch_of_whole_pictures_holds_scenes_and_their_mirror_images(scenes):
+    known = to_pixels(scenes.images)
+    known = torch.cat([known, known.flip(3)])
+    batch = image_batch(scenes, Phase(1, 32), step_rng(0, 0))
+    found = [(known == picture).flatten(1).all(1).nonzero().flatten().tolist() for picture in batch]
+    assert batch.shape == (32, 3, SIZE_PX, SIZE_PX)
+    assert all(found) and {matches[0] // len(scenes.images) for matches in found} == {0, 1}
+
+
+def test_crops_have_the_asked_size_and_lie_anywhere(scenes):
+    batch = image_batch(scenes, Phase(1, 16, crop_px=16), step_rng(0, 1))
+    assert batch.shape == (16, 3, 16, 16)
+    assert batch.unique(dim=0).shape[0] == 16
+    assert -1 <= batch.min() < batch.max() <= 1
+
+
+def test_kmeans_finds_separate_groups_and_survives_more_centers_than_points():
+    centers = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
+    points = centers.repeat(30, 1) + torch.randn(90, 2, generator=torch.Generator().manual_seed(0)) / 10
+    found = kmeans(points, 12, torch.Generator().manual_seed(1))
+    assert torch.cdist(centers, found).amin(1).max() < 0.3
+    same = kmeans(torch.zeros(20, 2), 8, torch.Generator().manual_seed(1))
+    assert same.shape == (8, 2) and same.isfinite().all()
+
+
+# Runs
+
+
+def test_a_vqgan_learns_to_reconstruct(tmp_path, scenes):
+    phases = [{"steps": 40, "batch_size": 4, "crop_px": 16}]
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan", phases=phases, evaluate_every=100)))
+    task, losses = make_task(recipe, scenes), []
+    before = task.evaluate()
+    after = train(task, recipe, tmp_path / "run", lambda step, figures: losses.append(figures["l2"]))
+    assert sum(losses[-8:]) < 0.6 * sum(losses[:8])
+    assert after["psnr"] > before["psnr"] + 1
+    assert after["usage"] > 0.5
+
+
+def test_a_transformer_learns_to_predict_tokens(run_folder, scenes):
+    phases = [{"steps": 60, "batch_size": 8}]
+    recipe = read_recipe(str(write_recipe(run_folder, "transformer", phases=phases, evaluate_every=100)))
+    task, losses = make_task(recipe, scenes), []
+    before = task.evaluate()["held_out_loss"]
+    after = train(task, recipe, run_folder, lambda step, figures: losses.append(figures["loss"]))["held_out_loss"]
+    assert before == pytest.approx(math.log(16), rel=0.1)
+    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
+    assert after < 0.9 * before
+
+
+class Killed(Exception):
+    """Stands for a process that ends without a chance to save."""
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Killed])
+@pytest.mark.parametrize("task_name", RECIPES)
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(task_name, stop, run_folder, scenes):
+    recipe = read_recipe(str(write_recipe(run_folder, task_name, save_minutes=0)))
+    whole, parts = run_folder / "whole", run_folder / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+        shutil.copy(run_folder / "tokenizer.safetensors", folder)
+    expected, seen = {}, {}
+
+    def stop_at_four(step: int, figures: dict[str, float]) -> None:
+        seen[step] = figures
+        if step == 4:
+            raise stop
+
+    train(make_task(recipe, scenes), recipe, whole, expected.__setitem__)
+    with pytest.raises(stop):
+        train(make_task(recipe, scenes), recipe, parts, stop_at_four)
+    torch.manual_seed(1234)  # another process starts from another global seed
+    train(make_task(recipe, scenes), recipe, parts, seen.__setitem__)
+    assert seen == expected
+    differing = differences(read_state(whole), read_state(parts))
+    assert differing == [], f"{len(differing)} values differ after resuming: {differing[:5]}"
+
+
+def read_state(folder: Path) -> dict:
+    return torch.load(folder / "state.pt", weights_only=True)
+
+
+def differences(a: object, b: object, where: str = "state") -> list[str]:
+    """Where two nested states are not bit for bit the same."""
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return [found for key in a for found in differences(a[key], b[key], f"{where}.{key}")]
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple) and len(a) == len(b):
+        return [found for i in range(len(a)) for found in differences(a[i], b[i], f"{where}[{i}]")]
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return [] if torch.equal(a, b) else [where]
+    return [] if type(a) is type(b) and a == b else [where]
+
+
+def test_a_save_that_is_cut_off_leaves_the_state_before_it(tmp_path, scenes, monkeypatch):
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
+    task, file = make_task(recipe, scenes), tmp_path / "state.pt"
+    save_state(task, file, 3)
+    before = file.read_bytes()
+
+    def cut_off(state: object, path: Path) -> None:
+        Path(path).write_bytes(before[: len(before) // 2])
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", cut_off)
+        with pytest.raises(OSError, match="no space"):
+            save_state(task, file, 4)
+    assert file.read_bytes() == before
+    assert load_state(make_task(recipe, scenes), file) == 3
+    save_state(task, file, 5)
+    assert load_state(task, file) == 5
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, scenes):
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
+    steps = []
+    train(make_task(recipe, scenes), recipe, tmp_path, lambda step, figures: steps.append(step))
+    state = read_state(tmp_path)
+    train(make_task(recipe, scenes), recipe, tmp_path, lambda step, figures: steps.append(step))
+    assert steps == list(range(7))
+    assert differences(read_state(tmp_path), state) == []
+
+
+def test_the_log_has_a_line_per_evaluation(tmp_path, scenes):
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
+    train(make_task(recipe, scenes), recipe, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [4, 7]
+    assert all({"l1", "l2", "psnr", "usage", "perplexity"} <= row.keys() for row in rows)
+
+
+@torch.no_grad()
+def test_an_exported_vqgan_is_the_trained_one(tmp_path, scenes):
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
+    task = make_task(recipe, scenes)
+    train(task, recipe, tmp_path)
+    vqgan, trained = load_vqgan(tmp_path / "model.safetensors"), task.modules["vqgan"].eval()
+    pixels = to_pixels(scenes.images[:2])
+    assert vqgan.config == build(VQModelConfig, recipe.model, "model")
+    assert torch.equal(vqgan.encode(pixels).indices, trained.encode(pixels).indices)
+    assert torch.equal(vqgan(pixels)[0], trained(pixels)[0])
+
+
+@torch.no_grad()
+def test_an_exported_transformer_is_the_trained_one_and_finds_its_tokenizer(run_folder, tokenizer, scenes):
+    recipe = read_recipe(str(write_recipe(run_folder, "transformer")))
+    task = make_task(recipe, scenes)
+    train(task, recipe, run_folder)
+    transformer, vqgan = load_transformer(run_folder / "model.safetensors")
+    indices = torch.randint(16, (2, 64), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(transformer(indices), task.modules["transformer"].eval()(indices))
+    assert transformer.config.condition.class_names == SCENE_CLASSES
+    assert transformer.config.condition.null_label == len(SCENE_CLASSES)
+    assert vqgan is not None
+    assert torch.equal(vqgan.quantize.embedding.weight, load_vqgan(tokenizer).quantize.embedding.weight)
+
+
+def test_a_transformer_can_be_exported_far_from_its_tokenizer(run_folder, scenes):
+    recipe = read_recipe(str(write_recipe(run_folder, "transformer")))
+    train(make_task(recipe, scenes), recipe, run_folder / "elsewhere")
+    transformer, vqgan = load_transformer(run_folder / "elsewhere" / "model.safetensors")
+    assert transformer.config.grid == (8, 8) and vqgan is not None
+
+
+def test_training_the_decoder_leaves_the_tokens_as_they_are(run_folder, tokenizer, scenes):
+    recipe = read_recipe(str(write_recipe(run_folder, "vqgan_decoder")))
+    train(make_task(recipe, scenes), recipe, run_folder)
+    before, after = load_vqgan(tokenizer).state_dict(), load_vqgan(run_folder / "model.safetensors").state_dict()
+    changed = {key.partition(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"decoder", "post_quant_conv"}
+
+
+def test_weight_decay_is_for_the_matrices_of_a_transformer_only(run_folder, scenes):
+    recipe = read_recipe(str(write_recipe(run_folder, "transformer")))
+    task = make_task(recipe, scenes)
+    names = {id(parameter): name for name, parameter in task.modules["transformer"].named_parameters()}
+    groups = {
+        group["weight_decay"]: {names.pop(id(parameter)) for parameter in group["params"]}
+        for group in task.optimizers["transformer"].param_groups
+    }
+    assert names == {}, "some parameters are not trained"
+    assert set(groups) == {0.0, 0.05}
+    assert all(".attn." in name or ".mlp." in name or name == "head.weight" for name in groups[0.05])
+    assert not any(name.endswith("bias") for name in groups[0.05])
+    assert {"pos_emb", "tok_emb.weight", "ln_f.weight"} <= groups[0.0]

@@ -1,0 +1,27 @@
+"""The nodes: taming's models in ComfyUI's graph. Every node is a schema and a few lines; the host is behind host.py."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .codec import TamingDecode, TamingEncode
+from .conditions import TamingClassCondition
+from .host import register_folders
+from .loaders import TamingLoadTransformer, TamingLoadVQGAN
+from .sample import TamingSample
+from .tokens import TamingEmptyTokens
+
+
+class TamingExtension(ComfyExtension):
+    """What ComfyUI loads."""
+
+    async def on_load(self) -> None:
+        """Make the model folders known before any schema lists them."""
+        register_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Every node of the pack, in the order that a workflow uses them."""
+        return [
+            TamingLoadVQGAN, TamingLoadTransformer, TamingEncode, TamingEmptyTokens, TamingClassCondition, TamingSample,
+            TamingDecode,
+        ]

@@ -1,0 +1,150 @@
+"""Nodes between pictures and tokens."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..taming.errors import TamingError, UnsupportedCheckpointError
+from . import host
+from .budgets import decode_bytes, encode_bytes
+from .errors import blaming
+from .tiles import decode_tiles
+from .types import Tokens, TokensSocket, VQGANHandle, VQGANSocket
+
+log = logging.getLogger(__name__)
+
+MIN_TILE = 8  # cells; smaller tiles would see too little of the picture
+
+
+class TamingEncode(io.ComfyNode):
+    """IMAGE to TOKENS."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TamingEncode",
+            display_name="Encode to Tokens",
+            category="Taming",
+            description="Turns pictures into grids of tokens: for every patch, the number of the most similar code.",
+            search_aliases=["encode image", "image to tokens", "tokenize", "vqgan encode", "taming"],
+            inputs=[
+                VQGANSocket.Input("vqgan", tooltip="The VQGAN whose codes the tokens will name."),
+                io.Image.Input(
+                    "image",
+                    tooltip="Pictures of any size. Sides are center-cropped to a multiple of the token size (8 or 16 "
+                    "px for most models). Transparency is left out."),
+            ],
+            outputs=[TokensSocket.Output("tokens", display_name="TOKENS", tooltip="One grid per picture.")],
+        )
+
+    @classmethod
+    def execute(cls, vqgan: VQGANHandle, image: Tensor) -> io.NodeOutput:
+        with blaming("vqgan"):
+            check_pictures(vqgan, vqgan.config.in_channels)
+        with blaming("image"):
+            image = crop(as_rgb(image), vqgan.config.factor)
+            return io.NodeOutput(Tokens.of(encode(vqgan, image), vqgan.tokenizer))
+
+
+class TamingDecode(io.ComfyNode):
+    """TOKENS to IMAGE."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TamingDecode",
+            display_name="Decode Tokens",
+            category="Taming",
+            description="Turns grids of tokens back into pictures.",
+            search_aliases=["decode tokens", "tokens to image", "detokenize", "vqgan decode", "taming"],
+            inputs=[
+                VQGANSocket.Input("vqgan", tooltip="The VQGAN that the tokens belong to."),
+                TokensSocket.Input("tokens", tooltip="Token grids with every cell known."),
+            ],
+            outputs=[io.Image.Output("image", display_name="IMAGE", tooltip="One picture a grid.")],
+        )
+
+    @classmethod
+    def execute(cls, vqgan: VQGANHandle, tokens: Tokens) -> io.NodeOutput:
+        with blaming("vqgan"):
+            check_pictures(vqgan, vqgan.config.out_ch)
+        with blaming("tokens"):
+            tokens.check_known()
+            tokens.check_tokenizer(vqgan.tokenizer)
+            return io.NodeOutput(host.to_image(decode(vqgan, tokens.indices)))
+
+
+def check_pictures(vqgan: VQGANHandle, channels: int) -> None:
+    """Raise unless the VQGAN works on RGB pictures."""
+    if channels != 3:
+        raise UnsupportedCheckpointError(
+            f"{vqgan.tokenizer.name} works on {channels} channels, not on pictures. Load one trained on pictures.")
+
+
+def as_rgb(image: Tensor) -> Tensor:
+    """An IMAGE (B, H, W, C) with three channels: gray is repeated, alpha is dropped as the host's VAE Encode does."""
+    channels = image.shape[-1]
+    if image.shape[0] == 0:
+        raise TamingError("the batch is empty. Connect at least one picture.")
+    if channels == 1:
+        return image.expand(-1, -1, -1, 3)
+    if channels not in (3, 4):
+        raise TamingError(f"it has {channels} channels. Connect a picture with 1 (gray), 3 (RGB) or 4 (RGBA).")
+    return image[..., :3]
+
+
+def crop(image: Tensor, factor: int) -> Tensor:
+    """The middle of an IMAGE (B, H, W, C) whose sides are multiples of `factor`."""
+    height, width = (side // factor * factor for side in image.shape[1:3])
+    if not height or not width:
+        raise TamingError(
+            f"{image.shape[2]}x{image.shape[1]} is smaller than one token, {factor}x{factor} px. Use a larger picture.")
+    if (height, width) != tuple(image.shape[1:3]):
+        log.warning("Encode to Tokens: cropped %dx%d to %dx%d, multiples of %d px.",
+                    image.shape[2], image.shape[1], width, height, factor)
+    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+    return image[:, top:top + height, left:left + width]
+
+
+def encode(vqgan: VQGANHandle, image: Tensor) -> Tensor:
+    """Tokens (B, h, w) of an IMAGE (B, H, W, 3), one picture at a time: tokens must not depend on the batch."""
+    progress = host.Progress(len(image))
+    grids = []
+    with host.placed(vqgan, encode_bytes(vqgan.config, *image.shape[1:3])) as device:
+        for done, item in enumerate(image.split(1), start=1):
+            grids.append(vqgan.model.encode(host.to_pixels(item, device)).indices.cpu())
+            progress.update(done)
+    return torch.cat(grids)
+
+
+def decode(vqgan: VQGANHandle, indices: Tensor) -> Tensor:
+    """Pixels (B, 3, H, W) in [-1, 1] of tokens (B, h, w), on the CPU.
+
+    It goes one picture at a time, so that none depends on its batch, and in ever smaller tiles when memory runs out.
+    """
+    progress = host.Progress(len(indices))
+    tile = max(indices.shape[1:])
+    pictures: list[Tensor] = []
+    while len(pictures) < len(indices):
+        item = indices[len(pictures):][:1]
+        pixels = host.unless_out_of_memory(partial(_decode_item, vqgan, item, tile))
+        if pixels is not None:
+            pictures.append(pixels)
+            progress.update(len(pictures))
+        elif tile > MIN_TILE:
+            tile = max(MIN_TILE, -(-tile // 2))
+            log.warning("Decode Tokens: out of memory, trying overlapping tiles of %d px.", tile * vqgan.config.factor)
+        else:
+            raise host.NotEnoughMemory("memory ran out even for small tiles. Free some, or draw smaller pictures.")
+    return torch.cat(pictures)
+
+
+def _decode_item(vqgan: VQGANHandle, indices: Tensor, tile: int) -> Tensor:
+    height, width = (min(tile, side) for side in indices.shape[1:])
+    with host.placed(vqgan, decode_bytes(vqgan.config, height, width)) as device:
+        return decode_tiles(vqgan.model.decode_indices, indices.to(device), tile, vqgan.config.factor)

@@ -1,0 +1,241 @@
+"""The only file that touches the host: weights and devices, memory, pictures, progress, previews, cancel, folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.utils
+import folder_paths
+import torch
+from comfy.cli_args import LatentPreviewMethod, args
+from comfy.model_patcher import ModelPatcher
+from comfy_execution.graph import ExecutionBlocker
+from PIL import Image
+from torch import Tensor, nn
+
+from ..taming.checkpoints import TransformerPlan, VQGANPlan
+from ..taming.errors import CheckpointError, TamingError
+from ..taming.models import Transformer, VQModel
+
+VQGAN_FOLDER = "vqgan"
+TRANSFORMER_FOLDER = "taming_transformers"
+WEIGHTS_SUFFIXES = {".safetensors", ".ckpt", ".pt", ".pth"}
+CONFIG_SUFFIXES = {".yaml", ".yml"}
+AUTO = "auto"
+
+ASSETS = Path(__file__).resolve().parent.parent / "taming" / "assets"
+EMBEDDED_PREFIX = "embedded/"
+EMBEDDED_FILES = {VQGAN_FOLDER: "*_vqgan.safetensors", TRANSFORMER_FOLDER: "*_transformer.safetensors"}
+
+LAYERS = ("Conv2d", "Linear", "GroupNorm", "LayerNorm", "Embedding")
+
+
+class Carrier(Protocol):
+    """What travels between nodes and owns weights; the host finds the patcher by this attribute."""
+
+    @property
+    def patcher(self) -> ModelPatcher: ...
+
+
+class NotEnoughMemory(TamingError):
+    """A picture or a batch is too large for the memory at hand."""
+
+
+def cancel_if_asked() -> None:
+    """End the prompt here if its user has canceled it."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+# Weights -------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Read files and build models in here: prompts run in inference mode, and weights made in it cannot be trained."""
+    cancel_if_asked()
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+    cancel_if_asked()
+
+
+def place_vqgan(plan: VQGANPlan) -> ModelPatcher:
+    """Build a VQGAN under the host's management.
+
+    It computes in float32 unless the user started the host with another VAE type: in 16 bits a latent between two
+    codes would be given another token on every device.
+    """
+    device, offload_device = comfy.model_management.vae_device(), comfy.model_management.vae_offload_device()
+    return _patcher(partial(VQModel, plan.config), plan.state_dict, device, offload_device, _vqgan_dtype(device))
+
+
+def place_transformer(plan: TransformerPlan) -> ModelPatcher:
+    """Build a transformer under the host's management, in bfloat16 where the device computes in it."""
+    device = comfy.model_management.get_torch_device()
+    num_weights = sum(weight.numel() for weight in plan.state_dict.values())
+    supported = [torch.bfloat16, torch.float32]
+    dtype = comfy.model_management.unet_dtype(device, num_weights, supported)
+    if comfy.model_management.unet_manual_cast(dtype, device, supported) is not None:
+        dtype = torch.float32
+    offload_device = comfy.model_management.unet_offload_device()
+    return _patcher(partial(Transformer, plan.config), plan.state_dict, device, offload_device, dtype)
+
+
+def _vqgan_dtype(device: torch.device) -> torch.dtype:
+    return comfy.model_management.vae_dtype(device, [])
+
+
+def _patcher(
+    build: Callable[[ModuleType], nn.Module],
+    state_dict: dict[str, Tensor],
+    device: torch.device,
+    offload_device: torch.device,
+    dtype: torch.dtype,
+) -> ModelPatcher:
+    model = build(_layers(dtype)).to(dtype).eval()
+    comfy.model_management.archive_model_dtypes(model)
+    patcher = comfy.model_patcher.CoreModelPatcher(model, load_device=device, offload_device=offload_device)
+    model.load_state_dict(state_dict, strict=True, assign=patcher.is_dynamic())
+    return patcher
+
+
+def _layers(dtype: torch.dtype) -> ModuleType:
+    """The host's layers, which it can move, cast and interrupt, as a namespace to build models of."""
+    layers = ModuleType("layers")
+    for name in LAYERS:
+        setattr(layers, name, partial(getattr(comfy.ops.disable_weight_init, name), dtype=dtype))
+    return layers
+
+
+# Memory --------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def placed(carrier: Carrier, memory_required: int, companions: Sequence[Carrier] = ()) -> Iterator[torch.device]:
+    """Have the carrier's model and those of `companions` ready on the device given, with `memory_required` bytes free.
+
+    Raises: NotEnoughMemory on a CPU, where running out would end the host instead of failing an allocation.
+    """
+    device = carrier.patcher.load_device
+    if device.type == "cpu":
+        free = comfy.model_management.get_free_memory(device)
+        if memory_required > free:
+            raise NotEnoughMemory(
+                f"this takes about {memory_required / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free. "
+                "Use a smaller picture or a smaller batch.")
+    patchers = [carrier.patcher, *(companion.patcher for companion in companions)]
+    comfy.model_management.load_models_gpu(patchers, memory_required=memory_required)
+    with comfy.model_management.cuda_device_context(device), torch.inference_mode():
+        yield device
+
+
+def unless_out_of_memory(run: Callable[[], Tensor]) -> Tensor | None:
+    """The result of `run`, or None when memory ran out; what it had taken is free again then."""
+    try:
+        return run()
+    except NotEnoughMemory:
+        pass
+    except RuntimeError as error:
+        comfy.model_management.raise_non_oom(error)
+    comfy.model_management.soft_empty_cache()  # after the handler: while it runs, the error keeps the tensors alive
+    return None
+
+
+# Pictures ------------------------------------------------------------------------------------------------------------
+
+
+def to_pixels(image: Tensor, device: torch.device) -> Tensor:
+    """The host's IMAGE, (B, H, W, C) in [0, 1], as pixels for a VQGAN on `device`, (B, C, H, W) in [-1, 1]."""
+    return image.movedim(-1, 1).to(device, _vqgan_dtype(device)) * 2 - 1  # (B, C, H, W)
+
+
+def to_image(pixels: Tensor) -> Tensor:
+    """Pixels (B, C, H, W) in [-1, 1] as the host's IMAGE, (B, H, W, C) in [0, 1]."""
+    image = (pixels.float().clamp(-1, 1) + 1) / 2
+    device, dtype = comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()
+    return image.movedim(1, -1).to(device, dtype)  # (B, H, W, C)
+
+
+# Progress ------------------------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """The progress bar of the running node; every step of it is a chance to cancel."""
+
+    def __init__(self, total: int) -> None:
+        self._bar = comfy.utils.ProgressBar(total)
+
+    def update(self, done: int, picture: Image.Image | None = None) -> None:
+        """Say that `done` steps are done and show `picture` on the node."""
+        cancel_if_asked()
+        preview = None if picture is None else ("JPEG", picture, args.preview_size)
+        self._bar.update_absolute(done, preview=preview)
+
+
+def wants_previews() -> bool:
+    """Whether the user has live previews on."""
+    return args.preview_method is not LatentPreviewMethod.NoPreviews
+
+
+def blocked(reason: str) -> ExecutionBlocker:
+    """An output that stops whatever is connected to it and says why."""
+    return ExecutionBlocker(reason)
+
+
+# Folders -------------------------------------------------------------------------------------------------------------
+
+
+def register_folders() -> None:
+    """Add the pack's model folders beside those that the user's extra_model_paths.yaml names."""
+    for folder in (VQGAN_FOLDER, TRANSFORMER_FOLDER):
+        folder_paths.add_model_folder_path(folder, str(Path(folder_paths.models_dir) / folder))
+        paths, suffixes = folder_paths.folder_names_and_paths[folder]
+        folder_paths.folder_names_and_paths[folder] = (paths, set(suffixes) | WEIGHTS_SUFFIXES)
+
+
+def weights_names(folder: str) -> list[str]:
+    """What a loader of `folder` offers: the embedded models first, then the user's files."""
+    embedded = [EMBEDDED_PREFIX + path.name for path in sorted(ASSETS.glob(EMBEDDED_FILES[folder]))]
+    return embedded + [name for name in folder_paths.get_filename_list(folder) if name not in embedded]
+
+
+def config_names(folder: str) -> list[str]:
+    """What a loader of `folder` offers as configuration: to find out by itself first, then the user's YAML files."""
+    names = set()
+    for path in folder_paths.get_folder_paths(folder):
+        files, _ = folder_paths.recursive_search(path, excluded_dir_names=[".git"])
+        names.update(folder_paths.filter_files_extensions(files, CONFIG_SUFFIXES))
+    return [AUTO, *sorted(names)]
+
+
+def weights_path(folder: str, name: str) -> Path:
+    """The file behind an entry of `weights_names`.
+
+    Raises: CheckpointError if there is none.
+    """
+    bare = name.removeprefix(EMBEDDED_PREFIX)
+    if bare in (path.name for path in ASSETS.glob(EMBEDDED_FILES[folder])) and bare != name:
+        return ASSETS / bare
+    return _user_path(folder, name)
+
+
+def config_path(folder: str, name: str) -> Path | None:
+    """The file behind an entry of `config_names`; None for the first, which leaves it to the loader.
+
+    Raises: CheckpointError if there is none.
+    """
+    return None if name == AUTO else _user_path(folder, name)
+
+
+def _user_path(folder: str, name: str) -> Path:
+    path = folder_paths.get_full_path(folder, name)
+    if path is None:
+        raise CheckpointError(f"there is no {name!r} in models/{folder}. Put it there, press R and choose it again.")
+    return Path(path)

@@ -1,0 +1,132 @@
+"""Nodes that load models: the embedded ones, or files from the model folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from comfy_api.latest import io
+
+from ..taming.checkpoints import VQGANPlan, codebook_fingerprint, plan_transformer, plan_vqgan
+from ..taming.checkpoints.load import SIDECAR_SUFFIXES
+from . import host
+from .errors import blaming
+from .types import Tokenizer, TransformerHandle, TransformerSocket, VQGANHandle, VQGANSocket
+
+CONFIG_TOOLTIP = (
+    "YAML file that describes the model. auto takes a YAML file of the same name beside the weights, else what the "
+    "weights file says about itself, else works it out from the shapes of the weights."
+)
+NO_FIRST_STAGE = (
+    "vqgan: the transformer file {name} neither holds nor names the VQGAN that its tokens come from. "
+    "Load that one with Load VQGAN and connect it here."
+)
+
+
+class TamingLoadVQGAN(io.ComfyNode):
+    """A weights file to a VQGAN under the host's management."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TamingLoadVQGAN",
+            display_name="Load VQGAN",
+            category="Taming",
+            description="Loads a VQGAN, which turns pictures into grids of tokens and back.",
+            search_aliases=["vqgan", "taming", "image tokenizer", "load tokenizer", "codebook", "vq-vae"],
+            inputs=[
+                io.Combo.Input(
+                    "vqgan_name",
+                    options=host.weights_names(host.VQGAN_FOLDER),
+                    tooltip="VQGAN weights: an embedded model, or a .safetensors, .ckpt, .pt or .pth file from "
+                    "models/vqgan. Press R after adding files."),
+                io.Combo.Input(
+                    "config_name", optional=True, default=host.AUTO, options=host.config_names(host.VQGAN_FOLDER),
+                    tooltip=CONFIG_TOOLTIP),
+            ],
+            outputs=[VQGANSocket.Output("vqgan", display_name="VQGAN", tooltip="For the encoding and decoding nodes.")],
+        )
+
+    @classmethod
+    def execute(cls, vqgan_name: str, config_name: str = host.AUTO) -> io.NodeOutput:
+        with blaming("config_name"):
+            config = host.config_path(host.VQGAN_FOLDER, config_name)
+        with blaming("vqgan_name"), host.loading():
+            plan = plan_vqgan(host.weights_path(host.VQGAN_FOLDER, vqgan_name), config)
+            return io.NodeOutput(_vqgan_handle(plan, vqgan_name))
+
+    @classmethod
+    def fingerprint_inputs(
+        cls, vqgan_name: str | None, config_name: str | None = host.AUTO
+    ) -> list[tuple[str, int, int]]:
+        return _file_states(host.VQGAN_FOLDER, vqgan_name, config_name)
+
+
+class TamingLoadTransformer(io.ComfyNode):
+    """A weights file to a transformer under the host's management, with its first stage."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TamingLoadTransformer",
+            display_name="Load Transformer",
+            category="Taming",
+            description="Loads a transformer, which draws tokens one by one, with the VQGAN that its tokens come from.",
+            search_aliases=["taming", "net2net", "autoregressive", "token transformer", "gpt", "load transformer"],
+            inputs=[
+                io.Combo.Input(
+                    "transformer_name",
+                    options=host.weights_names(host.TRANSFORMER_FOLDER),
+                    tooltip="Transformer weights: an embedded model, or a .safetensors, .ckpt, .pt or .pth file from "
+                    "models/taming_transformers. Whole Net2Net checkpoints bring their VQGAN along. Press R after "
+                    "adding files."),
+                io.Combo.Input(
+                    "config_name", optional=True, default=host.AUTO, options=host.config_names(host.TRANSFORMER_FOLDER),
+                    tooltip=CONFIG_TOOLTIP),
+            ],
+            outputs=[
+                TransformerSocket.Output("transformer", display_name="TRANSFORMER", tooltip="The token model."),
+                VQGANSocket.Output(
+                    "vqgan", display_name="VQGAN", tooltip="Its first stage: the VQGAN that its tokens belong to."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, transformer_name: str, config_name: str = host.AUTO) -> io.NodeOutput:
+        with blaming("config_name"):
+            config = host.config_path(host.TRANSFORMER_FOLDER, config_name)
+        with blaming("transformer_name"), host.loading():
+            plan = plan_transformer(host.weights_path(host.TRANSFORMER_FOLDER, transformer_name), config)
+            first_stage = plan.first_stage and _vqgan_handle(plan.first_stage, f"the VQGAN of {transformer_name}")
+            patcher = host.place_transformer(plan)
+        handle = TransformerHandle(patcher, plan.config, transformer_name, first_stage)
+        return io.NodeOutput(handle, first_stage or host.blocked(NO_FIRST_STAGE.format(name=transformer_name)))
+
+    @classmethod
+    def fingerprint_inputs(
+        cls, transformer_name: str | None, config_name: str | None = host.AUTO
+    ) -> list[tuple[str, int, int]]:
+        return _file_states(host.TRANSFORMER_FOLDER, transformer_name, config_name)
+
+
+def _vqgan_handle(plan: VQGANPlan, name: str) -> VQGANHandle:
+    config = plan.config
+    tokenizer = Tokenizer(name, codebook_fingerprint(plan.state_dict), config.n_embed, config.factor)
+    return VQGANHandle(host.place_vqgan(plan), config, tokenizer)
+
+
+def _file_states(folder: str, weights_name: str | None, config_name: str | None) -> list[tuple[str, int, int]]:
+    """Name, time and size of the files that loading reads, so that a replaced file is read again.
+
+    The host passes None for an input that is linked; what it is linked to has a fingerprint of its own.
+    """
+    if weights_name is None or config_name is None:
+        return []
+    weights = host.weights_path(folder, weights_name)
+    config = host.config_path(folder, config_name)
+    sidecars = [weights.with_name(weights.stem + suffix) for suffix in SIDECAR_SUFFIXES]
+    return [_state(file) for file in (weights, config or weights, *sidecars) if file.is_file()]
+
+
+def _state(file: Path) -> tuple[str, int, int]:
+    status = file.stat()
+    return file.name, status.st_mtime_ns, status.st_size

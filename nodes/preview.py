@@ -1,0 +1,85 @@
+"""The live picture of a sampling run, on the node that draws."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from . import host
+from .budgets import decode_bytes
+from .types import Tokens, TransformerHandle, VQGANHandle
+
+SHARE = 0.1          # of the way: show a picture at least this often,
+INTERVAL_SECONDS = 1.0  # and whenever this much time has passed
+UNKNOWN_GRAY = 128
+CELL_PX = 16  # of a token shown as a color
+GOLDEN_RATIO = 0.618034
+
+
+class GrowingPicture:
+    """Called after every token: moves the progress bar, shows the picture so far, and lets the user cancel.
+
+    Without a first stage to decode with, it shows the tokens as colors.
+    """
+
+    def __init__(self, transformer: TransformerHandle, tokens: Tokens) -> None:
+        self._decoder = transformer.first_stage if host.wants_previews() else None
+        self._known = tokens.known[0].clone()  # (h, w)
+        self._order = (~tokens.known).flatten(1).any(0).nonzero()[:, 0]  # cells in the order that they are drawn in
+        self._progress = host.Progress(len(self._order))
+        self._due_step = 0.0
+        self._due_time = 0.0
+
+    @property
+    def companions(self) -> list[VQGANHandle]:
+        """What has to be placed beside the transformer."""
+        return [self._decoder] if self._decoder else []
+
+    @property
+    def memory(self) -> int:
+        """Bytes that showing a picture takes."""
+        return decode_bytes(self._decoder.config, *self._known.shape) if self._decoder else 0
+
+    def __call__(self, done: int, total: int, indices: Tensor) -> None:
+        picture = None
+        if host.wants_previews() and (done >= self._due_step or time.monotonic() >= self._due_time or done == total):
+            picture = self._draw(done, indices[:1])
+            self._due_step = done + SHARE * total
+            self._due_time = time.monotonic() + INTERVAL_SECONDS
+        self._progress.update(done, picture)
+
+    def _draw(self, done: int, indices: Tensor) -> Image.Image:
+        shown = self._known.flatten().clone()
+        shown[self._order[:done]] = True
+        shown = shown.view_as(self._known)                                       # (h, w)
+        rows = int(shown.any(1).nonzero().max()) + 1                             # nothing below has been drawn
+        colors = self._decoded(indices[:, :rows])
+        factor = colors.shape[0] // rows
+        picture = torch.full((shown.shape[0] * factor, shown.shape[1] * factor, 3), UNKNOWN_GRAY, dtype=torch.uint8)
+        covered = shown.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # (H, W)
+        picture[covered] = colors[covered[:len(colors)]]
+        return Image.fromarray(picture.numpy())
+
+    def _decoded(self, indices: Tensor) -> Tensor:
+        """Colors of the tokens (1, h, w), (H, W, 3) uint8."""
+        if self._decoder is not None:
+            there = indices.to(self._decoder.patcher.load_device)
+            pixels = host.unless_out_of_memory(partial(self._decoder.model.decode_indices, there))
+            if pixels is not None:
+                return (host.to_image(pixels)[0].cpu().float() * 255).byte()
+            self._decoder = None
+        return token_colors(indices[0].cpu())
+
+
+def token_colors(indices: Tensor) -> Tensor:
+    """A color for each token of a grid (h, w), in blocks of CELL_PX: (H, W, 3) uint8."""
+    hue = (indices * GOLDEN_RATIO % 1 * 255).byte()
+    value = (indices * GOLDEN_RATIO**2 % 1 * 127 + 128).byte()
+    layers = [Image.fromarray(layer.numpy()) for layer in (hue, torch.full_like(hue, 160), value)]
+    picture = Image.merge("HSV", layers).convert("RGB")
+    return torch.asarray(bytearray(picture.tobytes()), dtype=torch.uint8).view(*indices.shape, 3).repeat_interleave(
+        CELL_PX, 0).repeat_interleave(CELL_PX, 1)

@@ -9,9 +9,9 @@ from ..taming.errors import TamingError
 
 
 @contextmanager
-def blaming(input_name: str, kind: type[TamingError] = TamingError) -> Iterator[None]:
-    """Put `input_name` in front of the message of errors of this `kind`."""
+def blaming(input_name: str, kinds: type[TamingError] | tuple[type[TamingError], ...] = TamingError) -> Iterator[None]:
+    """Put `input_name` in front of the message of errors of these `kinds`."""
     try:
         yield
-    except kind as error:
+    except kinds as error:
         raise type(error)(f"{input_name}: {error}") from error

@@ -81,5 +81,5 @@ def token_colors(indices: Tensor) -> Tensor:
     value = (indices * GOLDEN_RATIO**2 % 1 * 127 + 128).byte()
     layers = [Image.fromarray(layer.numpy()) for layer in (hue, torch.full_like(hue, 160), value)]
     picture = Image.merge("HSV", layers).convert("RGB")
-    return torch.asarray(bytearray(picture.tobytes()), dtype=torch.uint8).view(*indices.shape, 3).repeat_interleave(
-        CELL_PX, 0).repeat_interleave(CELL_PX, 1)
+    colors = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(*indices.shape, 3)  # (h, w, 3)
+    return colors.repeat_interleave(CELL_PX, 0).repeat_interleave(CELL_PX, 1)

@@ -59,7 +59,7 @@ class TamingSample(io.ComfyNode):
         condition: Condition | None = None, guidance_scale: float = 1.0,
     ) -> io.NodeOutput:
         options = SamplingOptions(temperature, top_k, top_p, guidance_scale=guidance_scale)
-        with blaming("tokens", TokensError), blaming("condition", ConditionError):
+        with blaming("tokens", (TokensError, host.NotEnoughMemory)), blaming("condition", ConditionError):
             check_tokens(transformer, tokens)
             told = build_condition(transformer, condition, len(tokens.indices))
             picture = GrowingPicture(transformer, tokens)

@@ -29,6 +29,7 @@ FOREIGN_SIGNATURES: dict[bytes, str] = {
     b"\x7fELF": "a program",
     b"MZ": "a Windows program",
 }
+DAMAGED_ZIP = (zipfile.BadZipFile, NotImplementedError, OSError, ValueError)  # what zipfile raises for broken fields
 HTML_STARTS = (b"<!doctype", b"<html", b"<head", b"<script", b"<?xml", b"<!--")
 
 
@@ -84,7 +85,7 @@ def _check_zip(path: Path, size: int) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except DAMAGED_ZIP as error:
         raise CheckpointError(
             f"{path.name} is truncated or damaged: it begins as a PyTorch checkpoint and has no end "
             f"({error}). Download it again."

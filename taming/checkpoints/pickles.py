@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import CheckpointError
-from .containers import Container, is_data_pickle
+from .containers import DAMAGED_ZIP, Container, is_data_pickle
 
 MAX_PICKLE_BYTES = 32 * 2**20  # names and shapes only, the weights lie outside: a few MB with optimizer state
 MAX_DEPTH = 200  # hashing a tuple nested a million deep overflows the C stack of the interpreter
@@ -75,7 +75,7 @@ def _read_pickles(path: Path, container: Container) -> bytes:
                 raise CheckpointError(f"{path.name} has a {entry.file_size}-byte pickle: it is no plain weights file.")
             try:
                 return archive.read(entry)
-            except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+            except (*DAMAGED_ZIP, EOFError, RuntimeError) as error:
                 raise CheckpointError(f"{path.name} is damaged ({error}): download it again.") from error
     with path.open("rb") as file:
         return file.read(MAX_PICKLE_BYTES)

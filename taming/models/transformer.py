@@ -124,12 +124,13 @@ class Transformer(nn.Module):
                 f"A sequence of {length} tokens was given to a transformer that reads {self.config.block_size} at "
                 "most, condition included. Give it a smaller grid."
             )
-        if (context is None) != (self.config.context_dim is None):
-            found, needed = ("none was given", "needs one") if context is None else ("one was given", "takes none")
+        if context is None and self.config.context_dim is not None:
             raise ConditionError(
-                f"This transformer {needed}: a context of vectors to attend to; {found}. "
-                "Build the condition with get_condition(transformer, context=...) for cross-attention models only."
+                "This transformer attends to a context of vectors and was given none. "
+                "Build its condition with get_condition(transformer, context=...)."
             )
+        if context is not None and self.config.context_dim is None:
+            raise ConditionError("This transformer has no cross-attention, but a context was given. Leave it out.")
 
     def _mask(self, start: int, length: int, device: torch.device) -> Tensor | None:
         """Who sees whom, (length, start + length) bool; None where plain causal attention says the same."""

@@ -130,9 +130,10 @@ def _check_grid(condition: Condition, indices: Tensor, known: Tensor) -> None:
             "they must be equal."
         )
     kept = indices[known]
-    if kept.numel() and not 0 <= int(kept.min()) <= int(kept.max()) < config.vocab_size:
+    foreign = kept[(kept < 0) | (kept >= config.vocab_size)]
+    if foreign.numel():
         raise TokensError(
-            f"The tokens hold index {int(kept.max())}, but this transformer knows 0 to {config.vocab_size - 1}. "
+            f"The tokens hold index {int(foreign[0])}, but this transformer knows 0 to {config.vocab_size - 1}. "
             "They come from another tokenizer; encode with the one the transformer was trained on."
         )
     if config.n_unmasked > condition.prefix.shape[1]:

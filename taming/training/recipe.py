@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from ..configs import read_preset
 from ..errors import ConfigError
 
 
+TaskName = Literal["vqgan", "vqgan_decoder", "transformer"]
 T = TypeVar("T")
 
 
@@ -47,7 +48,7 @@ class Phase:
 class Recipe:
     """What `python -m taming train` runs."""
 
-    task: Literal["vqgan", "vqgan_decoder", "transformer"]
+    task: TaskName
     optimizer: Optimizer
     phases: tuple[Phase, ...]
     model: dict[str, Any]  # fields of VQModelConfig or TransformerConfig
@@ -55,6 +56,7 @@ class Recipe:
     data: SceneData = field(default_factory=SceneData)
     first_stage: str = ""  # checkpoint of the tokenizer, for tasks that need one
     seed: int = 0
+    export_dtype: Literal["float32", "float16"] = "float32"  # of the weights in `model.safetensors`
     save_minutes: float = 5.0
     evaluate_every: int = 500  # steps
 
@@ -78,17 +80,25 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     values = read_preset(name, overrides)
     values["optimizer"] = build(Optimizer, values.get("optimizer", {}), "optimizer")
-    values["phases"] = tuple(build(Phase, phase, "phases") for phase in values.get("phases", ()))
     values["data"] = build(SceneData, values.get("data", {}), "data")
-    return build(Recipe, values, name)
+    phases = values.get("phases")
+    if not isinstance(phases, list) or not phases:
+        raise ConfigError(f"{name}: phases: found {phases!r}. Give a list with at least one phase.")
+    values["phases"] = tuple(build(Phase, phase, "phases") for phase in phases)
+    recipe = build(Recipe, values, name)
+    if recipe.task not in get_args(TaskName):
+        raise ConfigError(f"{name}: unknown task {recipe.task!r}. Known tasks: {', '.join(get_args(TaskName))}.")
+    return recipe
 
 
-def build(kind: type[T], values: dict[str, Any], where: str) -> T:
+def build(kind: type[T], values: object, where: str) -> T:
     """Make a dataclass from a mapping; unknown and missing keys are errors, lists become tuples.
 
     Raises:
         ConfigError: naming the key and the known ones.
     """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: found {values!r}, but it is a section. Give it keys and values.")
     known = {f.name: f for f in fields(kind)}
     unknown = sorted(values.keys() - known.keys())
     if unknown:

@@ -1,5 +1,7 @@
 """Training a class-conditional transformer on the tokens of a finished tokenizer."""
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints import codebook_fingerprint, load_vqgan, save_checkpoint
+from ..checkpoints import load_vqgan, save_checkpoint
 from ..conditioning import ConditionConfig
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModel
@@ -16,15 +18,19 @@ from .loop import Figures
 from .recipe import Recipe, build
 
 
-class TransformerTask:
-    """Next-token prediction over the grid after one class token (Esser et al. 2021, eq. 9).
+@dataclass(frozen=True)
+class LossSettings:
+    """The loss section of a transformer's recipe."""
 
-    Loss key `null_rate` is the share of sequences whose class is replaced by the null label, so that the model can
-    be guided.
-    """
+    null_rate: float  # share of sequences told the null label instead of their class, so that the model can be guided
+
+
+class TransformerTask:
+    """Next-token prediction over the grid after one class token (Esser et al. 2021, eq. 9)."""
 
     def __init__(self, recipe: Recipe, scenes: Scenes, held_out: Scenes, class_names: tuple[str, ...]) -> None:
         self.recipe = recipe
+        self.settings = build(LossSettings, recipe.loss, "loss")
         self.first_stage = load_vqgan(recipe.first_stage)
         self.tokens, self.labels = tokenize(self.first_stage, scenes)
         self.held_tokens, self.held_labels = tokenize(self.first_stage, held_out)
@@ -42,7 +48,7 @@ class TransformerTask:
         torch.manual_seed(int(rng.integers(2**62)))  # dropout has no generator argument
         rows = rng.integers(len(self.tokens), size=self.recipe.phase_at(step).batch_size)
         labels = self.labels[rows].clone()
-        null = torch.from_numpy(rng.random(len(rows)) < self.recipe.loss["null_rate"])
+        null = torch.from_numpy(rng.random(len(rows)) < self.settings.null_rate)
         labels[null] = self.model.config.condition.null_label
         loss = self.loss(labels, self.tokens[rows])
         optimizer = self.optimizers["transformer"]
@@ -68,15 +74,13 @@ class TransformerTask:
         return {"held_out_loss": (torch.stack(losses).sum() / len(self.held_labels)).item()}
 
     def export(self, path: Path) -> None:
-        first_stage = Path(self.recipe.first_stage)
-        save_checkpoint(
-            self.model,
-            path,
-            first_stage={
-                "file": first_stage.name,
-                "codebook": codebook_fingerprint(self.first_stage.state_dict()),
-            },
-        )
+        """Save the transformer, and its tokenizer beside it, where a transformer's file looks for one."""
+        source = Path(self.recipe.first_stage)
+        first_stage = path.with_name(source.name)
+        if first_stage.resolve() != source.resolve():
+            shutil.copyfile(source, first_stage)
+        dtype = getattr(torch, self.recipe.export_dtype)
+        save_checkpoint(self.model, path, dtype=dtype, first_stage=first_stage)
 
 
 @torch.no_grad()

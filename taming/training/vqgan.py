@@ -18,6 +18,8 @@ from .kmeans import kmeans
 from .loop import Figures
 from .recipe import Recipe, build
 
+EMA_AVERAGES = ("quantize.embedding.cluster_size", "quantize.embedding.embed_avg")
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -141,7 +143,15 @@ class VQGANTask:
         }
 
     def export(self, path: Path) -> None:
-        save_checkpoint(self.model, path)
+        """Save the VQGAN for use: an EMA codebook's running averages stay behind in the training state."""
+        config = self.model.config
+        weights = self.model.state_dict()
+        if config.quantizer == "ema":
+            config = replace(config, quantizer="vq")
+            weights = {key: value for key, value in weights.items() if key not in EMA_AVERAGES}
+        finished = VQModel(config)
+        finished.load_state_dict(weights)
+        save_checkpoint(finished, path, dtype=getattr(torch, self.recipe.export_dtype))
 
 
 def adamw(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:

@@ -1,0 +1,83 @@
+"""A judge of class consistency: a small convolutional classifier that has seen nothing but real scenes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from taming.data import SCENE_CLASSES
+
+INPUT_PX = 64
+BATCH = 64
+
+
+class SceneClassifier(nn.Module):
+    """Pictures (B, 3, H, W) in [0, 1] to logits (B, classes); `features` are what nearest neighbors compare."""
+
+    def __init__(self, num_classes: int = len(SCENE_CLASSES)) -> None:
+        super().__init__()
+        widths = (3, 32, 64, 96, 128)
+        layers: list[nn.Module] = []
+        for index in range(len(widths) - 1):
+            convolution = nn.Conv2d(widths[index], widths[index + 1], 3, stride=2, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(widths[index + 1]), nn.ReLU()]
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(widths[-1] * 4, num_classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """What it sees, pooled to 2 x 2 places so that layout counts; (B, 3, H, W) -> (B, 512)."""
+        small = F.interpolate(images, size=(INPUT_PX, INPUT_PX), mode="area")
+        return F.adaptive_avg_pool2d(self.body(small * 2 - 1), 2).flatten(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images))
+
+
+def train_judge(images: np.ndarray, labels: np.ndarray, epochs: int, seed: int = 0) -> SceneClassifier:
+    """Train on `images`, (N, H, W, 3) uint8, mirrored at random and a little blurred or dimmed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        judge = SceneClassifier().train()
+    rng = np.random.default_rng(seed)
+    optimizer = torch.optim.AdamW(judge.parameters(), 2e-3, weight_decay=0.05)
+    per_epoch = len(images) // BATCH
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * per_epoch, pct_start=0.2)
+    for _ in range(epochs):
+        for rows in rng.permutation(len(images))[: per_epoch * BATCH].reshape(per_epoch, BATCH):
+            rows.sort()  # reading a memory-mapped file is faster in order
+            logits = judge(augment(to_unit(images[rows]), rng))
+            targets = torch.from_numpy(labels[rows].astype(np.int64))
+            loss = F.cross_entropy(logits, targets, label_smoothing=0.05)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return judge.eval()
+
+
+def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Mirror, blur and dim, so that the judge looks at what is shown rather than at how sharp it is."""
+    mirrored = torch.from_numpy(rng.random(len(images)) < 0.5)
+    images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+    if rng.random() < 0.5:
+        images = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    return (images * float(rng.uniform(0.85, 1.15))).clamp(0, 1)
+
+
+@torch.no_grad()
+def predict(judge: SceneClassifier, images: Tensor) -> Tensor:
+    """The class the judge sees in each picture, (B, 3, H, W) in [0, 1] -> (B,)."""
+    return torch.cat([judge(batch).argmax(1) for batch in images.split(BATCH)])
+
+
+@torch.no_grad()
+def describe(judge: SceneClassifier, images: Tensor) -> Tensor:
+    """Features of each picture, scaled to length 1, (B, 3, H, W) in [0, 1] -> (B, 512)."""
+    return F.normalize(torch.cat([judge.features(batch) for batch in images.split(BATCH)]), dim=1)
+
+
+def to_unit(images: np.ndarray) -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 255

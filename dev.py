@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,13 +33,14 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("test", parents=[common], help="run what CI runs; names of suites select, the rest is pytest's")
     serve = commands.add_parser("serve", parents=[common], help="open ComfyUI with this pack in the browser")
     serve.add_argument("--port", type=int, default=8188)
-    commands.add_parser("bench", parents=[common], help="run the benchmarks")
+    commands.add_parser("bench", parents=[common], help="run the benchmarks; other options go to each of them")
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command != "test":
+    if rest and options.command not in ("test", "bench"):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a killed run takes its server along
     try:
         return run(options, rest)
-    except (SetupError, PromptError) as error:
+    except (SetupError, PromptError, TimeoutError) as error:
         print(f"dev.py: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -51,7 +53,7 @@ def run(options: argparse.Namespace, rest: list[str]) -> int:
     if options.command == "test":
         return run_suite(rest, options.comfyui)
     if options.command == "bench":
-        return run_benchmarks()
+        return run_benchmarks(rest, options.comfyui)
     image = options.image.expanduser() if options.command == "demo" and options.image else None
     if image and not image.is_file():
         raise SetupError(f"there is no picture {image}.")
@@ -80,16 +82,17 @@ def run_server(server: Server) -> int:
         return server.process.wait()
 
 
-def run_benchmarks() -> int:
-    """Run every script in benchmarks/, each in a process of its own."""
+def run_benchmarks(arguments: list[str], comfyui: str | None) -> int:
+    """Run every benchmarks/bench_*.py, each in a process of its own."""
+    get_host(comfyui)  # its requirements hold peers that are measured against
     prepare_torch()
     prepare_requirements("this pack", ROOT / "requirements.txt")
     prepare_reference()
-    scripts = sorted((ROOT / "benchmarks").glob("bench_*.py"))
-    if not scripts:
-        raise SetupError("there is no benchmarks/bench_*.py to run.")
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    results = [subprocess.run([PYTHON, script], cwd=ROOT, env=environment).returncode for script in scripts]
+    if comfyui:
+        environment["COMFYUI_PATH"] = comfyui
+    scripts = sorted((ROOT / "benchmarks").glob("bench_*.py"))
+    results = [subprocess.run([PYTHON, script, *arguments], cwd=ROOT, env=environment).returncode for script in scripts]
     return int(any(results))
 
 

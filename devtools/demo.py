@@ -61,10 +61,14 @@ def _draw_classes(server: Server, prompt: dict[str, Any], raw: Path) -> Path:
 
 def _reconstruct(server: Server, prompt: dict[str, Any], image: Path | None, raw: Path) -> Path:
     """Run the reconstruction on the user's picture, else on scenes of our own, each beside its input."""
-    sources = {"input": raw / "input.png"} if image else {name: raw / f"input_{name}.png" for name in SCENES}
+    if image:
+        sources = {"input": raw / "input.png"}
+        _draw(server, sources["input"], "fit", image)
+    else:
+        sources = {name: raw / f"input_{name}.png" for name in SCENES}
+        _draw(server, raw, "scenes", *SCENES)
     pictures, labels = [], []
     for label, source in sources.items():
-        _draw(server, source, *(("fit", image) if image else ("scene", label)))
         nodes_of(prompt, "LoadImage")[0]["image"] = server.upload(source)
         result = _run(server, f"reconstruction of {source.name}", prompt, raw, source.stem.replace("input", "output"))
         pictures += [source, result[-1]]
@@ -92,11 +96,12 @@ def _class_names(transformer_name: str) -> list[str]:
 
 
 def _sheet(server: Server, target: Path, pictures: list[Path], labels: list[str], columns: int) -> Path:
-    return _draw(server, target, "sheet", str(columns), *pictures, *labels)
+    _draw(server, target, "sheet", str(columns), *pictures, *labels)
+    return target
 
 
-def _draw(server: Server, target: Path, command: str, *arguments: str | Path) -> Path:
-    """Make one picture with devtools.pictures in the server's environment; returns `target`."""
+def _draw(server: Server, target: Path, command: str, *arguments: str | Path) -> None:
+    """Run devtools.pictures in the server's environment, which has Pillow."""
     script = (
         "import pathlib, sys; root, command, target, *rest = sys.argv[1:]; sys.path.insert(0, root); "
         "from devtools.pictures import main; main(command, pathlib.Path(target), rest)"
@@ -105,4 +110,3 @@ def _draw(server: Server, target: Path, command: str, *arguments: str | Path) ->
     result = subprocess.run([str(part) for part in call], stderr=subprocess.PIPE, text=True)
     if result.returncode != 0:
         raise SetupError(result.stderr.strip().splitlines()[-1])
-    return target

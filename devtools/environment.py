@@ -16,7 +16,7 @@ from .steps import SetupError, run_logged, step, timed
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-REFERENCE = ROOT / ".reference" / "taming-transformers-rom1504-0.0.6"
+REFERENCE = ROOT / ".reference"
 CHROMIUM = Path("/usr/bin/chromium")
 
 TORCH = ("torch==2.14.1", "torchvision==0.29.1")
@@ -56,16 +56,13 @@ def prepare_requirements(name: str, file: Path) -> None:
 
 def prepare_reference() -> None:
     """Unpack the reference implementation, which the parity tests compare with, apart from the environment."""
+    package = "taming-transformers-rom1504==0.0.6"
 
     def install() -> None:
-        REFERENCE.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=REFERENCE.parent) as folder:
-            package = REFERENCE.name.replace("-0.0.6", "==0.0.6")
-            pip("install", "--no-deps", "--target", folder, package, what="the reference implementation")
-            shutil.rmtree(REFERENCE, ignore_errors=True)
-            shutil.copytree(folder, REFERENCE)
+        shutil.rmtree(REFERENCE, ignore_errors=True)
+        pip("install", "--no-deps", "--target", REFERENCE, package, what="the reference implementation")
 
-    step("reference implementation", REFERENCE / ".stamp", REFERENCE.name, install)
+    step("reference implementation", REFERENCE / ".stamp", package, install)
 
 
 def prepare_browser() -> None:

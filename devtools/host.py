@@ -60,7 +60,7 @@ def make_base(base: Path, host: Host, pack: Path = ROOT) -> None:
     example = host.tree / "input" / "example.png"
     if example.is_file():
         shutil.copy(example, base / "input")
-    _place_pack(pack, base / "custom_nodes" / PACK_FOLDER)
+    place_pack(pack, base / "custom_nodes" / PACK_FOLDER)
 
 
 def _prepared(tree: Path, *, is_ours: bool) -> Host:
@@ -94,12 +94,12 @@ def _download(tree: Path) -> None:
         found = hashlib.sha256(archive.read_bytes()).hexdigest()
         if found != SHA256:
             raise SetupError(f"{archive.name} has sha256 {found}, not {SHA256}: nothing of it was unpacked or run.")
-        _extract(archive, folder / "tree")
+        extract(archive, folder / "tree")
         shutil.rmtree(tree, ignore_errors=True)
         os.replace(folder / "tree", tree)
 
 
-def _extract(archive: Path, target: Path) -> None:
+def extract(archive: Path, target: Path) -> None:
     """Unpack the plain files below `VENDORED`; a member that would land outside `target` is an error."""
     root = target.resolve()
     with tarfile.open(archive) as tar:
@@ -117,7 +117,7 @@ def _extract(archive: Path, target: Path) -> None:
                 shutil.copyfileobj(stream, file)
 
 
-def _place_pack(pack: Path, target: Path) -> None:
+def place_pack(pack: Path, target: Path) -> None:
     """Link the pack at `target`, or copy it where links cannot be made (Windows without developer mode)."""
     if target.is_symlink():
         target.unlink()

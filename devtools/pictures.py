@@ -16,12 +16,13 @@ SCENE_SEED = 2**31 - 1  # far above every seed that the embedded models were tra
 
 
 def main(command: str, target: Path, arguments: list[str]) -> None:
-    """Make the picture `target`: `fit FILE`, `scene LABEL`, or `sheet COLUMNS PICTURE... LABEL...`."""
+    """Make the picture `target`: `fit FILE` or `sheet COLUMNS PICTURE... LABEL...`; in a folder: `scenes CLASS...`."""
     if command == "fit":
         fit(Path(arguments[0])).save(target)
-    elif command == "scene":
-        label = SCENE_CLASSES.index(arguments[0])
-        Image.fromarray(render_scene(label, SCENE_SEED).image).save(target)
+    elif command == "scenes":
+        for name in arguments:
+            scene = render_scene(SCENE_CLASSES.index(name), SCENE_SEED)
+            Image.fromarray(scene.image).save(target / f"input_{name}.png")
     elif command == "sheet":
         columns, *rest = arguments
         pictures, labels = rest[: len(rest) // 2], rest[len(rest) // 2 :]

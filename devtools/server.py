@@ -18,7 +18,8 @@ from typing import Any
 from .host import Host
 from .steps import SetupError
 
-START_SECONDS = 180.0
+LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # past any proxy of the user
+START_SECONDS = 600.0  # 20 s on a free machine
 
 
 class PromptError(Exception):
@@ -52,8 +53,11 @@ class Server:
         """Start the server and return when it answers.
 
         Raises:
-            SetupError: it ended or stayed silent; the message has the last lines of its log.
+            SetupError: the port is taken, or it ended or stayed silent; the message has the last lines of its log.
         """
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                raise SetupError(f"port {self.port} is taken by another program. Choose one: dev.py serve --port N")
         command = [
             *(self.host.python, "main.py", "--port", self.port, "--base-directory", self.base),
             *("--database-url", "sqlite:///:memory:", "--disable-api-nodes", *self.options),
@@ -70,12 +74,11 @@ class Server:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise SetupError(f"ComfyUI did not start. The end of {self.log}:\n{self.log_tail()}")
-            time.sleep(0.2)
+        try:
+            self._wait_for_answer(self.process)
+        except BaseException:  # Ctrl-C too: a `with` block that was not entered does not clean up
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End the server; safe to call twice."""
@@ -105,14 +108,14 @@ class Server:
     def get_bytes(self, route: str, **query: str) -> bytes:
         """Return the body that a GET of `route` answers with."""
         suffix = "?" + urllib.parse.urlencode(query) if query else ""
-        with urllib.request.urlopen(self.url + urllib.parse.quote(route) + suffix, timeout=60) as response:
+        with LOCAL.open(self.url + urllib.parse.quote(route) + suffix, timeout=60) as response:
             return response.read()
 
     def post(self, route: str, body: object, content_type: str = "application/json") -> Any:
         """POST `body` (JSON, or bytes as they are) and return the JSON of the answer, None when there is none."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         request = urllib.request.Request(self.url + route, data, {"Content-Type": content_type})
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with LOCAL.open(request, timeout=60) as response:
             answer = response.read()
         return json.loads(answer) if answer else None
 
@@ -174,6 +177,13 @@ class Server:
     def free(self) -> None:
         """Unload all models and empty the caches, once the current prompt is done."""
         self.post("/free", {"unload_models": True, "free_memory": True})
+
+    def _wait_for_answer(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SetupError(f"ComfyUI did not start. The end of {self.log}:\n{self.log_tail()}")
+            time.sleep(0.2)
 
     def _answers(self) -> bool:
         try:

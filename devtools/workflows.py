@@ -42,7 +42,7 @@ def nodes_of(prompt: dict[str, Any], class_type: str) -> list[dict[str, Any]]:
 
 
 def _api_node(node: dict[str, Any], info: dict[str, Any], sources: dict[int, list[Any]]) -> dict[str, Any]:
-    named = zip(_widget_names(info), node.get("widgets_values", []), strict=False)  # an older file has fewer values
+    named = zip(_widget_names(info), node.get("widgets_values") or [], strict=False)  # an older file has fewer values
     inputs = {name: value for name, value in named if name is not None}
     links = {socket["name"]: sources[socket["link"]] for socket in node.get("inputs", []) if socket.get("link")}
     title = node.get("title") or info["display_name"]

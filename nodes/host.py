@@ -204,13 +204,13 @@ def register_folders() -> None:
 
 def weights_names(folder: str) -> list[str]:
     """What a loader of `folder` offers: the embedded models first, then the user's files."""
-    embedded = [EMBEDDED_PREFIX + path.name for path in sorted(ASSETS.glob(EMBEDDED_FILES[folder]))]
+    embedded = sorted(_embedded(folder))
     return embedded + [name for name in folder_paths.get_filename_list(folder) if name not in embedded]
 
 
 def config_names(folder: str) -> list[str]:
     """What a loader of `folder` offers as configuration: to find out by itself first, then the user's YAML files."""
-    names = set()
+    names: set[str] = set()
     for path in folder_paths.get_folder_paths(folder):
         files, _ = folder_paths.recursive_search(path, excluded_dir_names=[".git"])
         names.update(folder_paths.filter_files_extensions(files, CONFIG_SUFFIXES))
@@ -220,24 +220,26 @@ def config_names(folder: str) -> list[str]:
 def weights_path(folder: str, name: str) -> Path:
     """The file behind an entry of `weights_names`.
 
-    Raises: CheckpointError if there is none.
+    Raises: CheckpointError if it is none.
     """
-    bare = name.removeprefix(EMBEDDED_PREFIX)
-    if bare in (path.name for path in ASSETS.glob(EMBEDDED_FILES[folder])) and bare != name:
-        return ASSETS / bare
-    return _user_path(folder, name)
+    return _embedded(folder).get(name) or _listed_path(folder, name, weights_names(folder))
 
 
 def config_path(folder: str, name: str) -> Path | None:
     """The file behind an entry of `config_names`; None for the first, which leaves it to the loader.
 
-    Raises: CheckpointError if there is none.
+    Raises: CheckpointError if it is none.
     """
-    return None if name == AUTO else _user_path(folder, name)
+    return None if name == AUTO else _listed_path(folder, name, config_names(folder))
 
 
-def _user_path(folder: str, name: str) -> Path:
-    path = folder_paths.get_full_path(folder, name)
+def _embedded(folder: str) -> dict[str, Path]:
+    return {EMBEDDED_PREFIX + path.name: path for path in ASSETS.glob(EMBEDDED_FILES[folder])}
+
+
+def _listed_path(folder: str, name: str, names: list[str]) -> Path:
+    """Only what is listed is opened: the host does not check names that come over a link."""
+    path = folder_paths.get_full_path(folder, name) if name in names else None
     if path is None:
         raise CheckpointError(f"there is no {name!r} in models/{folder}. Put it there, press R and choose it again.")
     return Path(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import CheckpointError
+from .wording import shorten_error
 
 Container = Literal["safetensors", "zip", "pickle"]
 
@@ -58,7 +59,7 @@ def identify_container(path: Path) -> Container:
         return "zip"
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "pickle"
-    raise CheckpointError(f"{path.name} is not a weights file: it {_describe(head)}.")
+    raise CheckpointError(f"{path.name} is not a weights file: it {_describe(head)}. Choose another file.")
 
 
 def _describe(head: bytes) -> str:
@@ -88,7 +89,7 @@ def _check_zip(path: Path, size: int) -> None:
     except DAMAGED_ZIP as error:
         raise CheckpointError(
             f"{path.name} is truncated or damaged: it begins as a PyTorch checkpoint and has no end "
-            f"({error}). Download it again."
+            f"({shorten_error(error)}). Download it again."
         ) from error
     if any(entry.filename.rpartition("/")[2] == "constants.pkl" for entry in entries):
         raise CheckpointError(f"{path.name} is a TorchScript program, not weights: save its state_dict and load that.")

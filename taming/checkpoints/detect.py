@@ -50,7 +50,7 @@ def detect_vqgan(weights: Weights, name: str) -> VQModelConfig:
     """
     quantizer, n_embed = _detect_codebook(weights, name)
     ch, in_channels = _shape(weights, "encoder.conv_in.weight", 4, name)[:2]
-    num_levels = _count(weights, r"encoder\.down\.(\d+)\.", MAX_LEVELS, name)
+    num_levels = _count(weights, "encoder.down.", MAX_LEVELS, name)
     widths = [_shape(weights, f"encoder.down.{i}.block.0.conv1.weight", 4, name)[0] for i in range(num_levels)]
     if any(width % ch or width % GROUP_SIZE for width in (ch, *widths)):
         raise UnsupportedCheckpointError(
@@ -70,7 +70,7 @@ def detect_vqgan(weights: Weights, name: str) -> VQModelConfig:
         kl_weight=PUBLISHED_KL_WEIGHT if quantizer == "gumbel" else VQModelConfig.kl_weight,
         ch=ch,
         ch_mult=tuple(width // ch for width in widths),
-        num_res_blocks=_count(weights, r"encoder\.down\.0\.block\.(\d+)\.", MAX_DEPTH, name),
+        num_res_blocks=_count(weights, "encoder.down.0.block.", MAX_DEPTH, name),
         attn_resolutions=tuple(RESOLUTION >> i for i in attended),
         resolution=RESOLUTION,
         in_channels=in_channels,
@@ -136,7 +136,7 @@ def _transformer_sizes(weights: Weights, name: str) -> dict[str, Any]:
     sizes: dict[str, Any] = {
         "vocab_size": vocab_size,
         "block_size": _shape(weights, "pos_emb", 3, name)[1],
-        "n_layer": _count(weights, r"blocks\.(\d+)\.", MAX_DEPTH, name),
+        "n_layer": _count(weights, "blocks.", MAX_DEPTH, name),
         "n_embd": n_embd,
         "context_dim": None,
     }
@@ -192,9 +192,10 @@ def _shape(weights: Weights, key: str, num_dims: int, name: str) -> tuple[int, .
     return shape
 
 
-def _count(keys: Iterable[str], numbered: str, most: int, name: str) -> int:
-    """How many different numbers the keys that match the pattern `numbered` carry."""
-    count = len({match[1] for match in map(re.compile(numbered).match, keys) if match})
+def _count(keys: Iterable[str], stem: str, most: int, name: str) -> int:
+    """How many different numbers follow `stem` in the keys."""
+    numbered = re.compile(re.escape(stem) + r"(\d+)\.")
+    count = len({match[1] for match in map(numbered.match, keys) if match})
     if not 1 <= count <= most:
-        raise UnsupportedCheckpointError(f"{name} has {count} parts named {numbered}*; 1 to {most} work.")
+        raise UnsupportedCheckpointError(f"{name} has {count} parts {stem}*; 1 to {most} work.")
     return count

@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, TokensError
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModel, VQModelConfig
+from . import blank_layers
 from .detect import detect_transformer, detect_vqgan, transformer_disagreements, vqgan_disagreements
-from .metadata import FirstStageReference, codebook_fingerprint, decode_metadata, shorten
+from .metadata import FirstStageReference, codebook_fingerprint, decode_metadata
 from .parts import holds, take_part, without_training_keys
 from .read import Checkpoint, read_checkpoint
 from .upstream import first_stage_config, transformer_config, vqgan_config
 from .verify import check_agreement, check_condition, check_weights
+from .wording import shorten
 from .yaml_file import read_yaml
 
 SIDECAR_SUFFIXES = (".yaml", ".yml", "-project.yaml")
@@ -59,7 +61,7 @@ class ConfigSource:
     where: str  # for messages
 
 
-def load_vqgan(path: StrPath, config: ConfigInput = None, operations: ModuleType = nn) -> VQModel:
+def load_vqgan(path: StrPath, config: ConfigInput = None, operations: ModuleType = blank_layers) -> VQModel:
     """Load a VQGAN, in float32 and eval mode, from its own file or from a whole transformer checkpoint.
 
     `config` is a YAML path or a mapping; by default it is found beside or in the file.
@@ -70,7 +72,7 @@ def load_vqgan(path: StrPath, config: ConfigInput = None, operations: ModuleType
 
 
 def load_transformer(
-    path: StrPath, config: ConfigInput = None, operations: ModuleType = nn
+    path: StrPath, config: ConfigInput = None, operations: ModuleType = blank_layers
 ) -> tuple[Transformer, VQModel | None]:
     """Load a transformer and its first stage, in float32 and eval mode.
 
@@ -125,7 +127,7 @@ def _plan_vqgan(checkpoint: Checkpoint, source: ConfigSource | None) -> VQGANPla
         config, where = detect_vqgan(weights, name), name
     check_agreement(vqgan_disagreements(config, weights, name), where, name)
     weights = without_training_keys(weights, "vqgan")
-    check_weights(weights, lambda: VQModel(config), name)
+    check_weights(weights, lambda: VQModel(config, blank_layers), name)
     return VQGANPlan(config, weights)
 
 
@@ -142,7 +144,7 @@ def _plan_transformer(checkpoint: Checkpoint, source: ConfigSource | None) -> Tr
     check_agreement(transformer_disagreements(config, weights, name), where, name)
     check_condition(config, where)
     weights = without_training_keys(weights, "transformer")
-    check_weights(weights, lambda: Transformer(config), name)
+    check_weights(weights, lambda: Transformer(config, blank_layers), name)
     first_stage = _plan_first_stage(checkpoint, source, metadata.first_stage if metadata else None)
     if first_stage is not None and first_stage.config.n_embed > config.vocab_size:
         raise TokensError(
@@ -177,7 +179,9 @@ def _plan_first_stage(
 
 
 def _build(
-    model_class: Callable[[Any, ModuleType], Model], plan: VQGANPlan | TransformerPlan, operations: ModuleType = nn
+    model_class: Callable[[Any, ModuleType], Model],
+    plan: VQGANPlan | TransformerPlan,
+    operations: ModuleType = blank_layers,
 ) -> Model:
     """The model of `plan`, owning its weights: the file may change or go afterwards."""
     with torch.device("meta"):

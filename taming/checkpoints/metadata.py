@@ -16,6 +16,7 @@ from ..errors import ConfigError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModelConfig
 from .keymaps import CODEBOOK_KEYS, Family
+from .wording import shorten, shorten_error
 
 METADATA_KEY = "taming"
 FORMAT = 1
@@ -68,7 +69,7 @@ def decode_metadata(metadata: Mapping[str, str], name: str) -> PackMetadata | No
     try:
         document = json.loads(metadata[METADATA_KEY])
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where} is not valid JSON ({error}): save the file again.") from error
+        raise ConfigError(f"{where} is not valid JSON ({shorten_error(error)}): save the file again.") from error
     if not isinstance(document, dict) or type(document.get("format")) is not int:
         raise ConfigError(f"{where} has no format number: save the file again.")
     if document["format"] != FORMAT:
@@ -126,12 +127,6 @@ def check_names(values: Mapping[Any, object], known: Iterable[str], where: str) 
             nearest = difflib.get_close_matches(str(name)[:100], known, n=1)
             advice = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(sorted(known))}."
             raise ConfigError(f"{where}: unknown name {shorten(name)}; {advice}")
-
-
-def shorten(value: object) -> str:
-    """`value` for an error message: one short line of printable ASCII."""
-    text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _convert(value: Any, hint: Any, name: str, where: str) -> Any:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..errors import UnsupportedCheckpointError
 from .keymaps import ANCHORS, OTHER_FAMILIES, PREFIXES, TRAINING_ONLY, UNSUPPORTED_PARTS, Family
-from .metadata import shorten
 from .read import Checkpoint
+from .wording import shorten
 
 NODES: dict[Family, str] = {
     "vqgan": "a VQGAN goes to the Load VQGAN node (load_vqgan)",

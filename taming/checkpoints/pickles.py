@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from ..errors import CheckpointError
 from .containers import DAMAGED_ZIP, Container, is_data_pickle
+from .wording import shorten_error, shorten_text
 
 MAX_PICKLE_BYTES = 32 * 2**20  # names and shapes only, the weights lie outside: a few MB with optimizer state
 MAX_DEPTH = 200  # hashing a tuple nested a million deep overflows the C stack of the interpreter
@@ -19,7 +20,8 @@ PICKLES_PER_LEGACY_FILE = 5
 
 # What a plain state dict is pickled with; torch reads these without running foreign code.
 PLAIN_GLOBALS = re.compile(
-    r"collections\.(OrderedDict|Counter)|(__builtin__|builtins)\.(bytearray|complex|set)|_codecs\.encode|torch\.(Size|device|\w+Storage|storage\.\w+Storage)"
+    r"collections\.(OrderedDict|Counter)|(__builtin__|builtins)\.(bytearray|complex|set)|_codecs\.encode"
+    r"|torch\.(Size|device|\w+Storage|storage\.\w+Storage)"
     r"|torch\.(_utils\._rebuild_\w+|_tensor\._rebuild_from_type_v2|nn\.parameter\.Parameter)"
     r"|torch\.(bfloat|float|u?int|q?u?int|complex)\d+(_\w+)?|torch\.(bool|double|float|half|int|long|short)"
 )
@@ -46,16 +48,15 @@ def find_foreign_globals(path: Path, container: Container) -> list[str]:
         raise
     except (ValueError, LookupError) as error:
         if not foreign:  # else these are the better reason to give
-            raise CheckpointError(f"{path.name} is truncated or damaged ({error}): download it again.") from error
+            raise CheckpointError(explain_refusal(path.name, [], error)) from error
     return sorted(foreign)
 
 
 def explain_refusal(name: str, foreign_globals: list[str], reason: Exception) -> str:
     """Why PyTorch's safe reader refused the file `name` with `reason`, and what to do."""
     if not foreign_globals:
-        first_line = ascii(str(reason).strip().partition("\n")[0])[1:161].rstrip(".'\"")
-        return f"{name} is truncated or damaged ({first_line or type(reason).__name__}): download it again."
-    shown = ", ".join(ascii(item)[1:-1][:100] for item in foreign_globals[:3]) + ", ..." * (len(foreign_globals) > 3)
+        return f"{name} is truncated or damaged ({shorten_error(reason)}): download it again."
+    shown = ", ".join(shorten_text(item) for item in foreign_globals[:3]) + ", ..." * (len(foreign_globals) > 3)
     if all(item.partition(".")[0] in TRAINING_PACKAGES for item in foreign_globals):
         return (
             f"{name} holds more than weights: {shown}. Reading these would run pickled code, which is never "
@@ -76,7 +77,7 @@ def _read_pickles(path: Path, container: Container) -> bytes:
             try:
                 return archive.read(entry)
             except (*DAMAGED_ZIP, EOFError, RuntimeError) as error:
-                raise CheckpointError(f"{path.name} is damaged ({error}): download it again.") from error
+                raise CheckpointError(f"{path.name} is damaged ({shorten_error(error)}): download it again.") from error
     with path.open("rb") as file:
         return file.read(MAX_PICKLE_BYTES)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from .containers import Container, identify_container
 from .pickles import explain_refusal, find_foreign_globals
+from .wording import shorten, shorten_error
 
 # Keys under which training programs nest the weights, in order of preference.
 WRAPPERS = ("state_dict", "model", "module", "ema")
@@ -79,7 +80,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path.name} is damaged: its safetensors header does not describe its content ({error}). "
+            f"{path.name} is truncated or damaged: its header does not describe its content ({shorten_error(error)}). "
             "Download it again."
         ) from error
     if not state_dict:
@@ -100,12 +101,10 @@ def _unwrap(path: Path, content: object) -> dict[str, Tensor]:
         if wrapper is None and len(nested) != 1:
             break
         content = nested[wrapper] if wrapper is not None else next(iter(nested.values()))
-    found = f"the keys {_text_keys(content)}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+    found = f"a {type(content).__name__}"
+    if isinstance(content, Mapping):
+        found = f"the keys {shorten([key for key in content if isinstance(key, str)][:4])}"
     raise CheckpointError(f"{path.name} holds no weights: found {found} where named tensors were expected.")
-
-
-def _text_keys(content: Mapping[object, object]) -> str:
-    return ascii([key for key in content if isinstance(key, str)][:4])[:200]
 
 
 def _check_tensors(path: Path, state_dict: dict[str, Tensor]) -> None:
@@ -113,7 +112,7 @@ def _check_tensors(path: Path, state_dict: dict[str, Tensor]) -> None:
     for key, tensor in state_dict.items():
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_nested:
             raise CheckpointError(
-                f"{path.name} holds {ascii(key)[:100]} in a form that is not supported "
+                f"{path.name} holds {shorten(key)} in a form that is not supported "
                 f"({tensor.layout}, {tensor.device.type}, {tensor.dtype}): save it as plain tensors."
             )
     claimed = sum(tensor.numel() * tensor.element_size() for tensor in state_dict.values())

@@ -15,7 +15,8 @@ from ..errors import ConfigError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModelConfig
 from ..modules.layout import ConvLayout
-from .metadata import check_names, config_from_dict, shorten
+from .metadata import check_names, config_from_dict
+from .wording import shorten
 
 VQGAN_TARGETS = {  # -> quantizer
     "taming.models.vqgan.VQModel": "vq",

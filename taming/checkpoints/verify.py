@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError, UnsupportedCheckpointError
 from ..models.transformer import TransformerConfig
-from .metadata import shorten
+from .wording import shorten_text
 
 WEIGHT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -48,7 +48,7 @@ def check_agreement(disagreements: Iterable[str], where: str, name: str) -> None
     found = list(disagreements)
     if found:
         raise ConfigError(
-            f"{where} does not belong to {name}: it says {'; '.join(found)}. "
+            f"{where} does not fit {name}: it says {'; '.join(found)}. "
             "Choose the configuration that came with the weights, or none."
         )
 
@@ -75,5 +75,7 @@ def check_condition(config: TransformerConfig, where: str) -> None:
 def _refuse(complaint: str, items: list[str]) -> None:
     if items:
         count = f"{len(items)} weight{'s' * (len(items) > 1)}"
-        shown = ", ".join(shorten(item)[1:-1] for item in items[:3]) + (", ..." if len(items) > 3 else "")
-        raise UnsupportedCheckpointError(f"{complaint.format(count)}: {shown}.")
+        shown = ", ".join(shorten_text(item) for item in items[:3]) + (", ..." if len(items) > 3 else "")
+        raise UnsupportedCheckpointError(
+            f"{complaint.format(count)}: {shown}. The file is incomplete, or of another kind of model."
+        )

@@ -66,10 +66,11 @@ def sample_next(logits: Tensor, options: SamplingOptions, uniforms: Tensor) -> T
 
     The draw inverts the cumulative distribution, so that it takes exactly one number, whatever the filters.
     """
-    if options.temperature == 0:
+    if options.temperature < 1e-6:  # the division would overflow
         return logits.argmax(-1)
     logits = filter_logits(logits.float(), options.temperature, options.top_k, options.top_p, options.min_p)
     cumulative = logits.softmax(-1).cumsum(-1, dtype=uniforms.dtype)
     total = cumulative[:, -1:]
     target = (uniforms[:, None] * total).minimum(total * (1 - torch.finfo(total.dtype).eps))
-    return torch.searchsorted(cumulative, target, right=True)[:, 0]
+    drawn = torch.searchsorted(cumulative, target, right=True)[:, 0]
+    return drawn.clamp(max=logits.shape[-1] - 1)  # NaN finds no place; a GPU would not survive the index

@@ -15,7 +15,6 @@ from .seeds import cell_uniforms
 Callback = Callable[[int, int, Tensor], None]
 
 
-@torch.no_grad()
 def generate(
     condition: Condition,
     indices: Tensor,
@@ -38,42 +37,48 @@ def generate(
         TokensError: the grid is not the one the transformer was trained on, or its tokens are not of its vocabulary.
         ConditionError: guidance was asked of a model without a null condition, or the batch sizes disagree.
     """
-    batch, height, width = indices.shape
     _check_grid(condition, indices, known)
     steps = (~known).flatten(1).any(0).nonzero()[:, 0].tolist()  # cells to visit, in raster order
     if not steps:
         return indices.clone()
-    device = indices.device
-    condition = condition.expand(batch)
-    prefix, context = _model_inputs(condition, options.guidance_scale, device)
-    copies, prefix_length = prefix.shape[0] // batch, prefix.shape[1]
+    drawn = _fill_in(condition.expand(len(indices)), indices, known, steps, options, seed, callback)
+    return drawn.clone()  # outside of inference mode again
+
+
+@torch.inference_mode()
+def _fill_in(
+    condition: Condition,
+    indices: Tensor,
+    known: Tensor,
+    steps: list[int],
+    options: SamplingOptions,
+    seed: int,
+    callback: Callback | None,
+) -> Tensor:
+    """Visit the cells of `steps` and draw them wherever they are not known; returns the grid, (B, h, w)."""
+    batch, cells = len(indices), indices[0].numel()
+    prefix, context = _model_inputs(condition, options.guidance_scale, indices.device)
+    copies, prefix_length = len(prefix) // batch, prefix.shape[1]
     sequence = torch.cat([prefix, indices.flatten(1).repeat(copies, 1)], dim=1)  # (copies * B, S + h * w)
-    cells = sequence[:batch, prefix_length:]  # (B, h * w), a view
-    known = known.flatten(1)  # (B, h * w)
+    tokens, known = sequence[:batch, prefix_length:], known.flatten(1)  # (B, h * w); tokens are a view of sequence
     some_known = known.any(0).tolist()
-    uniforms = cell_uniforms(batch, height * width, seed).to(device, _draw_dtype(device))
-    transformer = condition.transformer
-    cache = transformer.new_cache(prefix_length + steps[-1])
+    uniforms = cell_uniforms(batch, cells, seed).to(indices.device, _draw_dtype(indices.device))
+    cache = condition.transformer.new_cache(prefix_length + steps[-1])
     for done, cell in enumerate(steps, start=1):
-        position = prefix_length + cell
-        logits = transformer(sequence[:, cache.length : position], context, cache, last_only=True)[
-            :, 0
-        ]  # (copies*B, V)
-        if done == 1 and not torch.isfinite(logits).all():
-            raise TamingError(
-                "The transformer's logits are not finite numbers. Its weights are damaged, or it overflows in "
-                f"{logits.dtype}; load it in float32."
-            )
+        unread = sequence[:, cache.length : prefix_length + cell]  # the last token drawn and known ones after it
+        logits = condition.transformer(unread, context, cache, last_only=True)[:, 0]  # (copies * B, V)
+        if done in (1, len(steps)):  # a NaN on the way stays in the cache
+            _check_finite(logits)
         if copies == 2:
-            told, untold = logits.chunk(2)
+            told, untold = logits.float().chunk(2)
             logits = untold + options.guidance_scale * (told - untold)
         drawn = sample_next(logits, options, uniforms[:, cell])
         if some_known[cell]:
-            drawn = torch.where(known[:, cell], cells[:, cell], drawn)
-        sequence[:, position] = drawn.repeat(copies)
+            drawn = torch.where(known[:, cell], tokens[:, cell], drawn)
+        sequence[:, prefix_length + cell] = drawn.repeat(copies)
         if callback is not None:
-            callback(done, len(steps), cells.reshape(batch, height, width).clone())
-    return cells.reshape(batch, height, width).clone()
+            callback(done, len(steps), tokens.reshape(indices.shape).clone())
+    return tokens.reshape(indices.shape)
 
 
 def sample_grid(
@@ -140,6 +145,14 @@ def _check_grid(condition: Condition, indices: Tensor, known: Tensor) -> None:
         raise TokensError(
             f"This transformer sees its first {config.n_unmasked} tokens in both directions, but its condition has "
             f"only {condition.prefix.shape[1]}: it was not trained to draw the others one by one."
+        )
+
+
+def _check_finite(logits: Tensor) -> None:
+    if not torch.isfinite(logits).all():
+        raise TamingError(
+            "The transformer's logits are not finite numbers. Its weights are damaged, or it overflows in "
+            f"{logits.dtype}; load it in float32."
         )
 
 

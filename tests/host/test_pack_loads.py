@@ -1,9 +1,9 @@
-"""The pack in the real host: what is registered, what the registry's scanner sees, what it costs."""
+"""The pack in the real host: what is registered, what ComfyUI-Manager's scanner sees, what it costs."""
 
 from __future__ import annotations
 
 import ast
-import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,16 @@ from devtools import ROOT
 from devtools.host import PACK_FOLDER
 from live_server import LiveServer
 
+TIME_THE_LOADING = """
+import asyncio, sys, time
+pack = sys.argv.pop(1)
+import comfy.options
+comfy.options.enable_args_parsing()
+import nodes  # the host's own, with everything that is loaded before any pack
+start = time.process_time()
+assert asyncio.run(nodes.load_custom_node(pack))
+print(time.process_time() - start)
+"""
 MODULE = f"custom_nodes.{PACK_FOLDER}"
 
 
@@ -39,18 +49,11 @@ def test_the_server_registers_every_node_that_the_scanner_finds(registered: set[
     assert registered
 
 
-def test_every_node_id_has_the_prefix_of_the_pack(registered: set[str]):
-    assert all(name.startswith("Taming") for name in registered)
-
-
-def test_every_node_has_a_help_page(server: LiveServer, registered: set[str]):
-    for name in registered:
-        assert server.get_bytes(f"/extensions/{PACK_FOLDER}/docs/{name}.md").startswith(b"#")
-
-
 def test_the_pack_adds_little_to_the_start(server: LiveServer):
-    log = server.log.read_text(encoding="utf-8", errors="replace")
-    line = next(line for line in log.splitlines() if line.rstrip().endswith(PACK_FOLDER) and "seconds" in line)
-    seconds = re.search(r"([\d.]+) seconds", line)
-    assert "IMPORT FAILED" not in line
-    assert seconds and float(seconds[1]) <= 0.3
+    """Processor seconds, so that a busy machine does not fail it."""
+    assert "IMPORT FAILED" not in server.log.read_text(encoding="utf-8", errors="replace")
+    pack = server.base / "custom_nodes" / PACK_FOLDER
+    command = [server.host.python, "-c", TIME_THE_LOADING, pack, "--cpu", "--base-directory", server.base]
+    result = subprocess.run(command, cwd=server.host.tree, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout.split()[-1]) < 0.3

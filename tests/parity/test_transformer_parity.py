@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+
 from taming.conditioning import ConditionConfig, get_condition
 from taming.models.transformer import Transformer, TransformerConfig
 from taming.sampling import SamplingOptions, filter_logits, generate
 
 SHAPE = {"vocab_size": 96, "block_size": 64, "n_layer": 3, "n_head": 4, "n_embd": 64}
+UNCONDITIONAL = ConditionConfig()
 FIRST_STAGE = {
     "target": "taming.models.vqgan.VQModel",
     "params": {
@@ -42,7 +44,7 @@ def reference_gpt(reference, seed=0, **changes):
     return gpt
 
 
-def ours(gpt, condition=ConditionConfig(), **changes):
+def ours(gpt, condition=UNCONDITIONAL, **changes):
     """Our transformer with the reference's weights, loaded strictly but for its saved masks."""
     transformer = Transformer(TransformerConfig(**SHAPE, grid=(8, 8), condition=condition, **changes)).eval()
     weights = {key: value for key, value in gpt.state_dict().items() if not key.endswith("attn.mask")}

@@ -81,8 +81,9 @@ def test_the_extremes_of_the_uniform_draw_only_tokens_that_the_filters_left():
 
 
 def test_temperature_zero_takes_the_likeliest_whatever_the_uniform(logits):
-    for uniform in (0.0, 0.999):
-        drawn = sample_next(logits, SamplingOptions(temperature=0), torch.full((8,), uniform, dtype=torch.float64))
+    for uniform, temperature in ((0.0, 0.0), (0.999, 0.0), (0.999, 1e-45)):
+        options = SamplingOptions(temperature=temperature)
+        drawn = sample_next(logits, options, torch.full((8,), uniform, dtype=torch.float64))
         assert torch.equal(drawn, logits.argmax(-1))
 
 

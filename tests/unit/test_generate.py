@@ -21,6 +21,7 @@ from taming.sampling import (
 from taming.sampling.seeds import cell_uniforms
 
 GRID = (4, 5)
+PLAIN = SamplingOptions()
 GREEDY = SamplingOptions(temperature=0)
 CLASSES = ConditionConfig("class", num_classes=6, null_label=6)
 
@@ -41,7 +42,7 @@ def random_tokens(batch: int, share_known: float = 0.5) -> tuple[Tensor, Tensor]
 
 
 @torch.no_grad()
-def oracle(condition, indices, known, options=SamplingOptions(), seed=0):
+def oracle(condition, indices, known, options=PLAIN, seed=0):
     """The same algorithm without a cache: the whole sequence so far, anew for every cell of every item."""
     drawn = indices.flatten(1).clone()
     uniforms = cell_uniforms(*drawn.shape, seed)
@@ -187,6 +188,7 @@ def test_the_grad_mode_of_the_caller_does_not_matter(mode):
     expected = generate(condition, indices, known)
     with mode():
         assert torch.equal(generate(condition, indices, known), expected)
+    assert not expected.is_inference()
 
 
 def test_wrong_grids_and_conditions_are_named():
@@ -196,8 +198,8 @@ def test_wrong_grids_and_conditions_are_named():
         generate(condition, indices[:, :3], known[:, :3])
     with pytest.raises(TokensError, match="mask"):
         generate(condition, indices, known[:1])
-    with pytest.raises(TokensError, match="index 32.* 0 to 31.*tokenizer"):
-        generate(condition, indices + 1 + 31 * known, known)
+    with pytest.raises(TokensError, match="index (3[2-9]|[45].|6[0-2]), .* 0 to 31.*tokenizer"):
+        generate(condition, indices.clamp(max=30) + 32, known)
     with pytest.raises(TokensError, match="both directions"):
         generate(get_condition(build(n_unmasked=9), 1), indices, known)
     with pytest.raises(ConditionError, match="2 items"):
@@ -208,10 +210,12 @@ def test_wrong_grids_and_conditions_are_named():
 
 
 def test_weights_that_give_no_numbers_are_an_error_and_no_picture():
-    transformer = build()
-    nn.init.constant_(transformer.ln_f.weight, float("nan"))
-    with pytest.raises(TamingError, match="not finite"):
-        transformer.sample(get_condition(transformer, 1))
+    broken_from_the_start, broken_on_the_way = build(), build()
+    nn.init.constant_(broken_from_the_start.ln_f.weight, float("nan"))
+    nn.init.constant_(broken_on_the_way.pos_emb[:, 9], float("nan"))
+    for transformer in (broken_from_the_start, broken_on_the_way):
+        with pytest.raises(TamingError, match="not finite"):
+            transformer.sample(get_condition(transformer, 1))
 
 
 def test_a_higher_strength_forgets_the_same_cells_and_more():
@@ -252,7 +256,7 @@ def test_an_image_is_drawn_in_range_and_from_its_seed(vqgan):
     transformer = build()
     condition = get_condition(transformer, [1, 2])
     image = generate_image(vqgan, transformer, condition, seed=3)
-    assert image.shape == (2, 3, 8, 10) and 0 <= image.min() and image.max() <= 1
+    assert image.shape == (2, 3, 8, 10) and image.min() >= 0 and image.max() <= 1
     assert torch.equal(image, generate_image(vqgan, transformer, condition, seed=3))
     assert torch.equal(
         generate_image(vqgan, transformer), generate_image(vqgan, transformer, get_condition(transformer))

@@ -16,20 +16,20 @@ MAY_IMPORT = {
     "errors": set(),
     "configs": {"errors"},
     "modules": {"errors", "configs"},
-    "conditioning": {"errors", "configs", "modules", "models"},
-    "models": {"errors", "configs", "modules", "conditioning"},
-    "sampling": {"errors", "configs", "modules", "models", "conditioning"},
+    "conditioning": {"errors", "configs"},
+    "sampling": {"errors", "configs", "conditioning"},
+    "models": {"errors", "configs", "modules", "conditioning", "sampling"},
     "data": {"errors"},
     "viz": {"errors"},
     "metrics": {"errors"},
 }
-MAY_IMPORT["checkpoints"] = MAY_IMPORT["sampling"] | {"sampling"}
+MAY_IMPORT["checkpoints"] = MAY_IMPORT["models"] | {"models"}
 MAY_IMPORT["training"] = MAY_IMPORT["checkpoints"] | {"checkpoints", "data", "viz", "metrics"}
 MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"cli", "training", "__main__"}
-# Methods that the public API puts on a model but that are written further up import it when they are called.
-MAY_IMPORT_LATE = {"models": {"sampling"}}
+# Types only: conditions and the sampling loop are given a transformer, and never make one.
+MAY_IMPORT_LATE = {"conditioning": {"models"}, "sampling": {"models"}}
 HOST_MODULES = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server", "execution"}
 
 

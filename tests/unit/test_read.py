@@ -3,11 +3,13 @@
 import os
 import struct
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+
 from hostile import UNREADABLE, Hostile
 from published import transformer_weights
 from taming.checkpoints import read_checkpoint
@@ -73,11 +75,12 @@ def test_safetensors_metadata_is_kept(weights, tmp_path):
 def test_optimizer_state_is_not_read_from_disk(weights, tmp_path):
     """It is twice the weights, and used to be what made a published checkpoint take gigabytes."""
     path = tmp_path / "last.ckpt"
-    torch.save({"state_dict": weights, "optimizer_states": [{"state": {0: torch.zeros(8_000_000)}}]}, path)
+    torch.save({"state_dict": weights, "optimizer_states": [{"state": {0: torch.zeros(2_000_000)}}]}, path)
     read = read_checkpoint(path).state_dict
     assert all(tensor.untyped_storage().nbytes() < 1_000_000 for tensor in read.values())
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:torch")
 @pytest.mark.parametrize("hostile", UNREADABLE, ids=lambda hostile: hostile.name)
 def test_a_bad_file_is_refused_in_words_and_runs_nothing(hostile: Hostile, tmp_path):
     canary = tmp_path / "canary"
@@ -113,12 +116,10 @@ def test_a_file_cut_or_altered_anywhere_never_raises_anything_else(container, we
     SAVERS[container](weights, path)
     content = path.read_bytes()
     generator = torch.Generator().manual_seed(0)
-    for _ in range(60):
+    for _ in range(20):
         place = int(torch.randint(2000, (), generator=generator))
         altered = bytearray(content)
         altered[place % len(content)] = int(torch.randint(256, (), generator=generator))
         path.write_bytes(bytes(altered))
-        try:
+        with suppress(CheckpointError):
             read_checkpoint(path)
-        except CheckpointError:
-            pass

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from taming.checkpoints import load_transformer, load_vqgan, save_checkpoint
+from taming.checkpoints import load_checkpoint, load_transformer, load_vqgan, read_checkpoint, save_checkpoint
 from taming.configs import PRESETS
 from taming.data import SCENE_CLASSES
 from taming.errors import ConfigError
@@ -49,9 +49,9 @@ RECIPES = {
 }
 
 
-def write_recipe(folder: Path, task: str, **changes: object) -> Path:
-    """A recipe file; JSON is YAML. A change to None leaves the key out, paths are made relative to `folder`."""
-    values = {"task": task, "seed": 5, "evaluate_every": 4, **RECIPES.get(task, {}), **changes}
+def write_recipe(folder: Path, name: str, **changes: object) -> Path:
+    """A recipe file; JSON is YAML. A change to None leaves the key out; the tokenizer is the one in `folder`."""
+    values = {"task": name, "seed": 5, "evaluate_every": 4, **RECIPES[name], **changes}
     if values.get("first_stage"):
         values["first_stage"] = str(folder / values["first_stage"])
     file = folder / "recipe.yaml"
@@ -113,7 +113,7 @@ BAD_RECIPES = {
 @pytest.mark.parametrize(("changes", "named"), BAD_RECIPES.values(), ids=BAD_RECIPES)
 def test_a_recipe_is_refused_by_the_name_of_what_is_wrong_in_it(changes, named, tmp_path):
     with pytest.raises(ConfigError, match=named):
-        read_recipe(str(write_recipe(tmp_path, **{"task": "vqgan", **changes})))
+        read_recipe(str(write_recipe(tmp_path, "vqgan", **changes)))
 
 
 @pytest.mark.parametrize("text", ["- a list", "task: [", "task: !!python/name:os.system", ""], ids=repr)
@@ -155,8 +155,7 @@ def test_every_preset_is_a_recipe_for_a_model_that_can_be_built(preset):
         assert not recipe.model
     else:
         config, model = kinds[recipe.task]
-        with torch.device("meta"):
-            model(build(config, recipe.model, "model"))
+        model(build(config, recipe.model, "model"))
     assert bool(recipe.first_stage) == (recipe.task != "vqgan")
 
 
@@ -229,12 +228,16 @@ def test_kmeans_finds_separate_groups_and_survives_more_centers_than_points():
 
 
 def test_a_vqgan_learns_to_reconstruct(tmp_path, scenes):
-    phases = [{"steps": 40, "batch_size": 4, "crop_px": 16}]
-    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan", phases=phases, evaluate_every=100)))
+    changes = {
+        "phases": [{"steps": 40, "batch_size": 4, "crop_px": 16}],
+        "optimizer": {"lr": 4e-3, "warmup_steps": 2},
+        "loss": {"l1": 0.5, "l2": 5.0, "quantize_from": 10},
+    }
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan", **changes, evaluate_every=100)))
     task, losses = make_task(recipe, scenes), []
     before = task.evaluate()
     after = train(task, recipe, tmp_path / "run", lambda step, figures: losses.append(figures["l2"]))
-    assert sum(losses[-8:]) < 0.6 * sum(losses[:8])
+    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
     assert after["psnr"] > before["psnr"] + 1
     assert after["usage"] > 0.5
 
@@ -332,30 +335,43 @@ def test_the_log_has_a_line_per_evaluation(tmp_path, scenes):
     assert all({"l1", "l2", "psnr", "usage", "perplexity"} <= row.keys() for row in rows)
 
 
-@torch.no_grad()
-def test_an_exported_vqgan_is_the_trained_one(tmp_path, scenes):
+def test_an_exported_vqgan_is_the_trained_one_without_what_only_training_needs(tmp_path, scenes):
     recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
     task = make_task(recipe, scenes)
     train(task, recipe, tmp_path)
     vqgan, trained = load_vqgan(tmp_path / "model.safetensors"), task.modules["vqgan"].eval()
     pixels = to_pixels(scenes.images[:2])
+    with torch.no_grad():
+        assert torch.equal(vqgan.encode(pixels).indices, trained.encode(pixels).indices)
+        assert torch.equal(vqgan(pixels)[0], trained(pixels)[0])
     assert vqgan.config == replace(build(VQModelConfig, recipe.model, "model"), quantizer="vq")
-    assert torch.equal(vqgan.encode(pixels).indices, trained.encode(pixels).indices)
-    assert torch.equal(vqgan(pixels)[0], trained(pixels)[0])
+    assert not any("cluster_size" in key or "embed_avg" in key for key in vqgan.state_dict())
 
 
-@torch.no_grad()
 def test_an_exported_transformer_is_the_trained_one_and_finds_its_tokenizer(run_folder, tokenizer, scenes):
     recipe = read_recipe(str(write_recipe(run_folder, "transformer")))
     task = make_task(recipe, scenes)
     train(task, recipe, run_folder)
     transformer, vqgan = load_transformer(run_folder / "model.safetensors")
     indices = torch.randint(16, (2, 64), generator=torch.Generator().manual_seed(0))
-    assert torch.equal(transformer(indices), task.modules["transformer"].eval()(indices))
+    with torch.no_grad():
+        assert torch.equal(transformer(indices), task.modules["transformer"].eval()(indices))
     assert transformer.config.condition.class_names == SCENE_CLASSES
     assert transformer.config.condition.null_label == len(SCENE_CLASSES)
     assert vqgan is not None
     assert torch.equal(vqgan.quantize.embedding.weight, load_vqgan(tokenizer).quantize.embedding.weight)
+
+
+@pytest.mark.parametrize("name", ["vqgan", "transformer"])
+def test_a_model_can_be_exported_at_half_the_size(name, run_folder, scenes):
+    sizes = {}
+    for dtype in ("float32", "float16"):
+        recipe = read_recipe(str(write_recipe(run_folder, name, export_dtype=dtype)))
+        task, file = make_task(recipe, scenes), run_folder / "model.safetensors"
+        task.export(file)
+        sizes[dtype] = sum(tensor.nbytes for tensor in read_checkpoint(file).state_dict.values())
+        load_checkpoint(file)
+    assert sizes["float16"] * 2 == sizes["float32"]
 
 
 def test_a_transformer_can_be_exported_far_from_its_tokenizer(run_folder, scenes):
@@ -369,7 +385,7 @@ def test_training_the_decoder_leaves_the_tokens_as_they_are(run_folder, tokenize
     recipe = read_recipe(str(write_recipe(run_folder, "vqgan_decoder")))
     train(make_task(recipe, scenes), recipe, run_folder)
     before, after = load_vqgan(tokenizer).state_dict(), load_vqgan(run_folder / "model.safetensors").state_dict()
-    changed = {key.partition(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    changed = {key.partition(".")[0] for key in after if not torch.equal(before[key], after[key])}
     assert changed == {"decoder", "post_quant_conv"}
 
 

@@ -4,6 +4,7 @@ Nothing of `taming` is imported, so that tests through a running host can use it
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,12 @@ from torch import Tensor
 Shapes = dict[str, tuple[int, ...]]
 
 
-def vqgan_weights(
+def vqgan_weights(seed: int = 0, **sizes: Any) -> dict[str, Tensor]:
+    """Random weights of a VQGAN of `vqgan_shapes(**sizes)`."""
+    return fill(vqgan_shapes(**sizes), seed)
+
+
+def vqgan_shapes(
     *,
     ch: int = 32,
     ch_mult: Sequence[int] = (1, 2),
@@ -22,9 +28,8 @@ def vqgan_weights(
     n_embed: int = 24,
     channels: int = 3,
     quantizer: str = "vq",
-    seed: int = 0,
-) -> dict[str, Tensor]:
-    """Random weights of a VQGAN; two levels by default, so f=2."""
+) -> Shapes:
+    """Every weight of a VQGAN; two levels by default, so f=2."""
     widths = [ch * m for m in ch_mult]
     shapes: Shapes = {}
     for coder, in_channels, out_channels in (("encoder", channels, z_channels), ("decoder", z_channels, channels)):
@@ -47,20 +52,21 @@ def vqgan_weights(
         shapes["quantize.embedding.weight"] = (n_embed, embed_dim)
     if quantizer == "ema":
         shapes |= {"quantize.embedding.cluster_size": (n_embed,), "quantize.embedding.embed_avg": (n_embed, embed_dim)}
-    return fill(shapes, seed)
+    return shapes
 
 
-def transformer_weights(
-    *,
-    vocab_size: int = 32,
-    block_size: int = 16,
-    n_layer: int = 2,
-    n_embd: int = 32,
-    n_unmasked: int = 0,
-    masks: bool = True,
-    seed: int = 0,
-) -> dict[str, Tensor]:
-    """Random weights of a transformer, with the causal masks that published files carry."""
+def transformer_weights(seed: int = 0, n_unmasked: int = 0, masks: bool = True, **sizes: Any) -> dict[str, Tensor]:
+    """Random weights of a transformer of `transformer_shapes(**sizes)`, with the masks that published files carry."""
+    weights = fill(transformer_shapes(**sizes), seed)
+    block_size = weights["pos_emb"].shape[1]
+    mask = torch.ones(1, 1, block_size, block_size).tril()
+    mask[:, :, :n_unmasked, :n_unmasked] = 1
+    layers = [key.removesuffix(".ln1.weight") for key in weights if key.endswith(".ln1.weight")]
+    return weights | {f"{layer}.attn.mask": mask.clone() for layer in layers if masks}
+
+
+def transformer_shapes(*, vocab_size: int = 32, block_size: int = 16, n_layer: int = 2, n_embd: int = 32) -> Shapes:
+    """Every weight of a transformer."""
     shapes: Shapes = {"tok_emb.weight": (vocab_size, n_embd), "pos_emb": (1, block_size, n_embd)}
     for i in range(n_layer):
         for part in ("ln1", "ln2"):
@@ -68,10 +74,7 @@ def transformer_weights(
         for part in ("key", "query", "value", "proj"):
             shapes |= linear(f"blocks.{i}.attn.{part}", n_embd, n_embd)
         shapes |= linear(f"blocks.{i}.mlp.0", 4 * n_embd, n_embd) | linear(f"blocks.{i}.mlp.2", n_embd, 4 * n_embd)
-    weights = fill(shapes | norm("ln_f", n_embd) | {"head.weight": (vocab_size, n_embd)}, seed)
-    mask = torch.ones(1, 1, block_size, block_size).tril()
-    mask[:, :, :n_unmasked, :n_unmasked] = 1
-    return weights | {f"blocks.{i}.attn.mask": mask.clone() for i in range(n_layer) if masks}
+    return shapes | norm("ln_f", n_embd) | {"head.weight": (vocab_size, n_embd)}
 
 
 def net2net_weights(first_stage: dict[str, Tensor], transformer: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from published import prefixed, transformer_weights, vqgan_weights
 from torch import Tensor
+
+from published import prefixed, transformer_weights, vqgan_weights
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ MISLABELLED = [
     Hostile("page.ckpt", fixed(b"\n<!DOCTYPE html><html><title>Log in</title>"), ("HTML page", "login")),
     Hostile("page.safetensors", fixed(b"<html><body>404</body></html>"), ("HTML page", "error page")),
     Hostile("answer.ckpt", fixed(b'{"error": "not found"}'), ("neither safetensors nor",)),
-    Hostile("pointer.ckpt", fixed(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n"), ("Git LFS pointer",)),
+    Hostile("pointer.ckpt", fixed(b"version https://git-lfs.github.com/spec/v1\n"), ("Git LFS pointer",)),
     Hostile("packed.ckpt", fixed(b"\x1f\x8b\x08" + bytes(64)), ("gzip archive",)),
     Hostile("photos.ckpt", fixed(zip_of("photos/one.jpg")), ("a zip archive, not a PyTorch checkpoint",)),
     Hostile("script.pt", fixed(zip_of("archive/data.pkl", "archive/constants.pkl")), ("TorchScript program",)),
@@ -255,6 +256,11 @@ LYING = [
     Hostile(
         "overflow.safetensors",
         fixed(safetensors_bytes({"a": {"dtype": "F32", "shape": [2**62, 8], "data_offsets": [0, 0]}})),
+        ("damaged",),
+    ),
+    Hostile(
+        "long_name.safetensors",
+        fixed(safetensors_bytes({10_000 * "a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 8]}}, bytes(8))),
         ("damaged",),
     ),
     Hostile("nothing.safetensors", fixed(safetensors_bytes({})), ("holds no weights",)),
@@ -350,7 +356,9 @@ NOT_A_VQGAN = [  # for the VQGAN loader
         lambda _: torch_bytes({"model": {"encoder.conv_blocks.0.res.0.conv1.weight": torch.zeros(1)}}),
         ("LlamaGen",),
     ),
-    Hostile("other.safetensors", lambda _: weights_bytes({"fc.weight": torch.zeros(1)}), ("is not a VQGAN", "fc.weight")),
+    Hostile(
+        "other.safetensors", lambda _: weights_bytes({"fc.weight": torch.zeros(1)}), ("is not a VQGAN", "fc.weight")
+    ),
     Hostile(
         "remapped.safetensors",
         lambda _: weights_bytes(replaced("quantize.used", torch.zeros(4, dtype=torch.int64))),
@@ -467,23 +475,26 @@ YAML = [  # beside a good VQGAN; names of the files are without their stem
     Hostile(".yaml", fixed(TARGET.format("os.system").encode()), ("unknown target 'os.system'", "never imported")),
     Hostile(".yaml", fixed(TARGET.format("taming.models.vqgan.VQGAN").encode()), ("known here are", "VQModel")),
     Hostile(".yaml", fixed(TARGET.format("[1, 2]").encode()), ("unknown target [1, 2]",)),
-    Hostile(".yaml", fixed(b"model:\n  target: ${oc.env:HOME}\n"), ("unknown target '${oc.env:HOME}'",)),
+    Hostile(".yaml", fixed(b"model:\n  target: ${oc.env:HOME}\n"), ("interpolations",)),
     Hostile(
         ".yaml",
         fixed(b"a: &a [1,1]\n" + b"".join(b"%c: &%c [*%c,*%c]\n" % (c, c, c - 1, c - 1) for c in range(98, 122))),
-        ("YAML aliases",),
+        ("uses aliases",),
     ),
-    Hostile(".yaml", fixed(b"a: &a [*a]"), ("YAML aliases",)),
-    Hostile(".yaml", fixed(b"[" * 20_000), ("plain YAML",)),
-    Hostile(".yaml", fixed(b"[" * 5_000 + b"]" * 5_000), ("plain YAML",)),
+    Hostile(".yaml", fixed(b"a: &a [*a]"), ("uses aliases",)),
+    Hostile(".yaml", fixed(b"[" * 30_000), ("deep",)),
+    Hostile(".yaml", fixed(b"{a: " * 10_000), ("deep",)),
+    Hostile(".yaml", fixed(b"- " * 30_000), ("deep",)),
+    Hostile(".yaml", fixed(b"a: " + b"9" * 20_000), ("plain YAML",)),
     Hostile(".yaml", fixed(b"a: 1\n" * 100_000), ("larger than",)),
     Hostile(".yaml", fixed(b"a: 1\na: 2\n"), ("plain YAML", "duplicate")),
     Hostile(".yaml", fixed(b"a: [1\n"), ("plain YAML",)),
-    Hostile(".yaml", fixed(b"a: ${b\n"), ("plain YAML",)),
+    Hostile(".yaml", fixed(b'a: "\\x24{oc.env:HOME}"'), ("interpolations",)),
+    Hostile(".yaml", fixed(b"a: ${b\n"), ("interpolations",)),
     Hostile(".yaml", fixed(b"\x89PNG\r\n\x1a\n\xff\xfe"), ("not a text file",)),
     Hostile(".yaml", fixed(b"a: \0"), ("plain YAML",)),
     Hostile(".yaml", fixed(b""), ("must be given",)),
-    Hostile(".yaml", fixed(b"just text"), ("plain YAML",)),
+    Hostile(".yaml", fixed(b"just text"), ("unknown name 'just text'",)),
     Hostile(".yaml", fixed(b"- 1\n- 2\n"), ("not a mapping",)),
     Hostile(".yaml", fixed(b"1: 2\n"), ("unknown name '1'",)),
     Hostile(".yaml", fixed(b"model: 3\n"), ("unknown name 'model'",)),

@@ -1,0 +1,310 @@
+"""Run by test_memory.py in the host's interpreter, in its tree: emulates devices that are not there, prints JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+
+ROOT = Path(sys.argv[1])
+sys.path.insert(0, str(Path.cwd()))
+sys.argv[1:] = ["--cpu"]
+
+import comfy.options  # noqa: E402
+
+comfy.options.enable_args_parsing()
+
+import comfy.memory_management  # noqa: E402
+import comfy.model_management  # noqa: E402
+import comfy.model_patcher  # noqa: E402
+import comfy.ops  # noqa: E402
+
+PACK = "taming_pack"
+META = torch.device("meta")
+NAMES = ("scenes_vqgan.safetensors", "scenes_class_transformer.safetensors")
+
+
+def load_pack() -> None:
+    """Import the pack as the host does: by its path, under a name of the host's choice."""
+    spec = importlib.util.spec_from_file_location(PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert spec is not None and spec.loader is not None
+    sys.modules[PACK] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[PACK])
+
+
+load_pack()
+
+from taming_pack.nodes import budgets, codec, host, tiles  # noqa: E402
+from taming_pack.nodes.loaders import TamingLoadTransformer  # noqa: E402
+from taming_pack.nodes.sample import TamingSample  # noqa: E402
+from taming_pack.nodes.types import Condition, Tokens, TransformerHandle, VQGANHandle  # noqa: E402
+
+
+def load() -> tuple[TransformerHandle, VQGANHandle]:
+    """The embedded models, as the loader node makes them."""
+    host.register_folders()
+    with torch.inference_mode():
+        output = TamingLoadTransformer.execute("embedded/" + NAMES[1])
+    return output.args[0], output.args[1]
+
+
+def blank(vqgan: VQGANHandle, batch: int) -> Tokens:
+    indices = torch.zeros(batch, 16, 16, dtype=torch.int64)
+    return Tokens(indices, torch.zeros_like(indices, dtype=torch.bool), vqgan.tokenizer)
+
+
+def sample(transformer: TransformerHandle, tokens: Tokens, guidance_scale: float = 1.0) -> Tokens:
+    condition = Condition("alpine", transformer.name, transformer.config.condition)
+    return TamingSample.execute(transformer, tokens, 0, 1.0, 0, 1.0, condition, guidance_scale).args[0]
+
+
+# Partial loading ------------------------------------------------------------------------------------------------------
+
+
+class OneDevice(TorchDispatchMode):
+    """Notes every operation that mixes the meta device with another one, other than to copy between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strays: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        leaves = torch.utils._pytree.tree_leaves((args, kwargs or {}))
+        devices = {leaf.device.type for leaf in leaves if isinstance(leaf, Tensor) and leaf.dim()}
+        if len(devices) > 1 and "copy" not in function.__name__:
+            self.strays.append(function.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+def move_partly(model: nn.Module, share: float) -> None:
+    """Move a share of the weights to the meta device, as the host does when memory is short."""
+    patcher = comfy.model_patcher.ModelPatcher(model, load_device=META, offload_device=torch.device("cpu"))
+    patcher.partially_load(META, share * patcher.model_size() + 0.1)
+
+
+def partial_loading(share: float) -> dict[str, Any]:
+    """Compute on the meta device with a share of the weights there."""
+    transformer, vqgan = load()
+    move_partly(transformer.model, share)
+    move_partly(vqgan.model, share)
+    mode = OneDevice()
+    with torch.inference_mode(), mode:
+        grid = vqgan.model.encode(torch.zeros(1, 3, 64, 64, device=META)).indices
+        picture = vqgan.model.decode_indices(torch.zeros(1, 8, 8, dtype=torch.int64, device=META))
+        cache = transformer.model.new_cache(5)
+        prefix = torch.zeros(2, 4, dtype=torch.int64, device=META)
+        transformer.model(prefix, cache=cache)
+        logits = transformer.model(prefix[:, :1], cache=cache)
+    return {
+        "strays": mode.strays, "grid": list(grid.shape), "picture": list(picture.shape), "logits": list(logits.shape),
+    }
+
+
+def strays_of_plain_layers() -> list[str]:
+    """What the check above finds in layers that the host cannot move: it must find something."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    move_partly(model, 0.0)
+    mode = OneDevice()
+    with torch.inference_mode(), mode, contextlib.suppress(RuntimeError):
+        model(torch.zeros(1, 4, device=META))
+    return mode.strays
+
+
+# Dynamic VRAM ---------------------------------------------------------------------------------------------------------
+
+
+class EmulatedDynamic(comfy.model_patcher.ModelPatcher):
+    """A patcher that says it is dynamic; its weights stay those of the file."""
+
+    def is_dynamic(self) -> bool:
+        return True
+
+
+@contextmanager
+def dynamic_vram() -> Iterator[None]:
+    """Have layers own no weights until they are loaded, as with --enable-dynamic-vram on an NVIDIA card."""
+    comfy.memory_management.aimdo_enabled = True
+    usual, comfy.model_patcher.CoreModelPatcher = comfy.model_patcher.CoreModelPatcher, EmulatedDynamic
+    try:
+        yield
+    finally:
+        comfy.memory_management.aimdo_enabled = False
+        comfy.model_patcher.CoreModelPatcher = usual
+
+
+def as_loaded_dynamically(model: nn.Module) -> nn.Module:
+    """What the dynamic loader does to every layer: it casts its weights at each use."""
+    for module in model.modules():
+        if hasattr(module, "comfy_cast_weights"):
+            module.comfy_cast_weights = True
+    return model
+
+
+def dynamic(image: Tensor) -> dict[str, Any]:
+    transformer, vqgan = load()
+    with dynamic_vram():
+        other_transformer, other_vqgan = load()
+        without = host._layers(torch.float32).Linear(2, 2).weight is None
+    vqgan_model, transformer_model = (as_loaded_dynamically(x.model) for x in (other_vqgan, other_transformer))
+    with torch.inference_mode():
+        quantized = vqgan.model.encode(image)
+        other = vqgan_model.encode(image)
+        prefix = torch.arange(20)[None]
+        return {
+            "is_dynamic": other_vqgan.is_dynamic() and other_transformer.is_dynamic(),
+            "started_without_weights": without,
+            "same_tokens": torch.equal(quantized.indices, other.indices),
+            "same_picture": torch.equal(
+                vqgan.model.decode_indices(quantized.indices), vqgan_model.decode_indices(quantized.indices)),
+            "same_sample": torch.equal(transformer.model(prefix), transformer_model(prefix)),
+        }
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """The most memory that tensors made in `run` took at one time."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        run()
+    live = peak = 0
+    for event in sorted(recorded.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            live += event.nbytes()
+            peak = max(peak, live)
+    return peak
+
+
+def asked_and_used(transformer: TransformerHandle, vqgan: VQGANHandle) -> dict[str, tuple[int, int]]:
+    """Bytes asked for and bytes used, by call."""
+    grid, image = torch.zeros(1, 32, 32, dtype=torch.int64), torch.rand(1, 256, 256, 3)
+    tokens = blank(vqgan, 2)
+    calls: dict[str, tuple[int, Callable[[], object]]] = {
+        "decode": (budgets.decode_bytes(vqgan.config, 32, 32), lambda: codec.decode(vqgan, grid)),
+        "encode": (budgets.encode_bytes(vqgan.config, 256, 256), lambda: codec.encode(vqgan, image)),
+        "sample": (budgets.sample_bytes(transformer.config, 2, True), lambda: sample(transformer, tokens, 2.0)),
+    }
+    return {name: (asked, peak_bytes(run)) for name, (asked, run) in calls.items()}
+
+
+def cache(transformer: TransformerHandle) -> dict[str, int]:
+    return {
+        "cache_bytes": transformer.model.cache_bytes(3, transformer.config.block_size, torch.float32),
+        "asked": budgets.sample_bytes(transformer.config, 3, False),
+        "asked_guided": budgets.sample_bytes(transformer.config, 3, True),
+    }
+
+
+class Warnings(logging.Handler):
+    """Keeps the warnings of the decoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def fail_above(model: nn.Module, num_pixels: int) -> tuple[list[int], Callable[[], None]]:
+    """Let the last layer of the decoder run out of memory, as a device would, for more than `num_pixels`."""
+    failures: list[int] = []
+
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].shape[-1] * inputs[0].shape[-2] > num_pixels:
+            failures.append(1)
+            raise torch.OutOfMemoryError("emulated")
+
+    return failures, model.decoder.conv_out.register_forward_pre_hook(hook).remove
+
+
+def out_of_memory(vqgan: VQGANHandle, indices: Tensor) -> dict[str, Any]:
+    with torch.inference_mode():
+        whole = codec.decode(vqgan, indices)
+        warnings = Warnings()
+        codec.log.addHandler(warnings)
+        failures, stop = fail_above(vqgan.model, 130 * 130)
+        tiled = codec.decode(vqgan, indices)
+        stop()
+        codec.log.removeHandler(warnings)
+    return {
+        "failures": len(failures), "warnings": len(warnings.messages), "shape": list(tiled.shape),
+        "mean_difference": (tiled - whole).abs().mean().item() / 2,
+    }
+
+
+def small_cpu(vqgan: VQGANHandle, indices: Tensor) -> dict[str, Any]:
+    usual = comfy.model_management.get_free_memory
+    comfy.model_management.get_free_memory = lambda device=None: budgets.decode_bytes(vqgan.config, 16, 16)
+    try:
+        decoded = codec.decode(vqgan, indices[:1])
+        codec.encode(vqgan, torch.zeros(1, 1024, 1024, 3))
+    except host.NotEnoughMemory as error:
+        return {"decoded": list(decoded.shape), "encode_error": str(error)}
+    finally:
+        comfy.model_management.get_free_memory = usual
+    return {}
+
+
+def no_room(vqgan: VQGANHandle, indices: Tensor) -> str:
+    _, stop = fail_above(vqgan.model, 0)
+    try:
+        codec.decode(vqgan, indices)
+    except host.NotEnoughMemory as error:
+        return str(error)
+    finally:
+        stop()
+    return ""
+
+
+def seams() -> float:
+    """Largest error of tiling a decoder for which tiles are exact."""
+    indices = torch.randint(0, 255, (1, 23, 40), generator=torch.Generator().manual_seed(0))
+
+    def decode(cells: Tensor) -> Tensor:
+        return cells[:, None].repeat_interleave(4, 2).repeat_interleave(4, 3) / 255
+
+    tiled = [tiles.decode_tiles(decode, indices, tile, 4) for tile in (8, 9, 64)]
+    return max((pixels - decode(indices)).abs().max().item() for pixels in tiled)
+
+
+def slopes(side: int) -> Tensor:
+    """Two smooth pictures (2, 3, side, side) in [-1, 1]."""
+    down, right = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
+    return torch.stack([torch.stack([down, right, -down]), torch.stack([right, down, down * right])])
+
+
+def main() -> None:
+    generator = torch.Generator().manual_seed(0)
+    transformer, vqgan = load()
+    image = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
+    with torch.inference_mode():
+        indices = vqgan.model.encode(slopes(256)).indices
+    facts = {
+        "partial": {str(share): partial_loading(share) for share in (0.0, 0.3, 0.7, 1.0)},
+        "plain_layers": strays_of_plain_layers(),
+        "dynamic": dynamic(image),
+        "trainable": not any(weight.is_inference() for weight in vqgan.model.parameters()),
+        "asked_and_used": asked_and_used(transformer, vqgan),
+        "cache": cache(transformer),
+        "out_of_memory": out_of_memory(vqgan, indices),
+        "small_cpu": small_cpu(vqgan, indices),
+        "no_room": no_room(vqgan, indices),
+        "seams": seams(),
+    }
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()

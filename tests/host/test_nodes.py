@@ -1,0 +1,137 @@
+"""What the nodes look like from outside: the contract that saved workflows depend on, and every text a user reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from devtools import ROOT
+from devtools.host import PACK_FOLDER
+from live_server import LiveServer
+
+# Per node: shown as; required inputs and optional ones in order, each (name, type, default); outputs.
+Inputs = list[tuple[str, str, Any]]
+SEED: tuple[str, str, Any] = ("seed", "INT", 0)
+CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
+    "TamingLoadVQGAN": (
+        "Load VQGAN", [("vqgan_name", "COMBO", None)], [("config_name", "COMBO", "auto")], [("VQGAN", "TAMING_VQGAN")],
+    ),
+    "TamingLoadTransformer": (
+        "Load Transformer", [("transformer_name", "COMBO", None)], [("config_name", "COMBO", "auto")],
+        [("TRANSFORMER", "TAMING_TRANSFORMER"), ("VQGAN", "TAMING_VQGAN")],
+    ),
+    "TamingEncode": (
+        "Encode to Tokens", [("vqgan", "TAMING_VQGAN", None), ("image", "IMAGE", None)], [],
+        [("TOKENS", "TAMING_TOKENS")],
+    ),
+    "TamingEmptyTokens": (
+        "Empty Tokens",
+        [("vqgan", "TAMING_VQGAN", None), ("width", "INT", 256), ("height", "INT", 256), ("batch_size", "INT", 1)], [],
+        [("TOKENS", "TAMING_TOKENS")],
+    ),
+    "TamingSample": (
+        "Transformer Sample",
+        [("transformer", "TAMING_TRANSFORMER", None), ("tokens", "TAMING_TOKENS", None), SEED,
+         ("temperature", "FLOAT", 1.0), ("top_k", "INT", 0), ("top_p", "FLOAT", 1.0)],
+        [("condition", "TAMING_CONDITION", None), ("guidance_scale", "FLOAT", 1.0)],
+        [("TOKENS", "TAMING_TOKENS")],
+    ),
+    "TamingDecode": (
+        "Decode Tokens", [("vqgan", "TAMING_VQGAN", None), ("tokens", "TAMING_TOKENS", None)], [], [("IMAGE", "IMAGE")],
+    ),
+    "TamingClassCondition": (
+        "Class Condition", [("transformer", "TAMING_TRANSFORMER", None), ("label", "STRING", "0")], [],
+        [("CONDITION", "TAMING_CONDITION")],
+    ),
+}
+LANGUAGES = ("en", "ko")
+
+
+@pytest.fixture(scope="module")
+def schemas(server: LiveServer) -> dict[str, dict[str, Any]]:
+    info = server.get("/object_info")
+    return {name: info[name] for name in CONTRACT}
+
+
+def inputs_of(schema: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Type and options of every input, by name."""
+    sections = schema["input"].values()
+    return {name: (kind, options) for section in sections for name, (kind, options) in section.items()}
+
+
+def listed(schema: dict[str, Any], section: str) -> Inputs:
+    specs = schema["input"].get(section, {})
+    return [(name, specs[name][0], specs[name][1].get("default")) for name in schema["input_order"].get(section, [])]
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_a_node_has_the_inputs_and_outputs_of_the_contract(schemas: dict[str, Any], name: str):
+    shown_as, required, optional, outputs = CONTRACT[name]
+    schema = schemas[name]
+    assert schema["display_name"] == shown_as
+    assert listed(schema, "required") == required
+    assert listed(schema, "optional") == optional
+    assert list(zip(schema["output_name"], schema["output"], strict=True)) == outputs
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_a_node_explains_itself_and_each_of_its_inputs(schemas: dict[str, Any], name: str):
+    schema = schemas[name]
+    assert schema["description"] and schema["search_aliases"] and schema["category"] == "Taming"
+    assert all(options.get("tooltip") for _, options in inputs_of(schema).values())
+    assert all(schema["output_tooltips"])
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_a_number_input_says_its_range_and_step(schemas: dict[str, Any], name: str):
+    """The editor falls back to 0 to 2048 for a number without them."""
+    for kind, options in inputs_of(schemas[name]).values():
+        assert kind not in ("INT", "FLOAT") or {"min", "max", "step"} <= set(options)
+
+
+def test_the_embedded_models_come_first_and_auto_is_the_first_configuration(schemas: dict[str, Any]):
+    for node, option in (("TamingLoadVQGAN", "vqgan_name"), ("TamingLoadTransformer", "transformer_name")):
+        inputs = inputs_of(schemas[node])
+        assert inputs[option][1]["options"][0].startswith("embedded/scenes_")
+        assert inputs["config_name"][1]["options"][0] == "auto"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_translated(server: LiveServer, schemas: dict[str, Any], language: str):
+    translations = server.get("/i18n")[language]
+    assert "Taming" in translations["nodeCategories"]
+    for name, schema in schemas.items():
+        texts = translations["nodeDefs"][name]
+        assert texts["display_name"] and texts["description"]
+        assert list(texts["inputs"]) == list(inputs_of(schema))
+        assert len(texts["outputs"]) == len(schema["output"])
+        assert all(text["name"] and text["tooltip"] for text in (*texts["inputs"].values(), *texts["outputs"].values()))
+
+
+def test_the_english_texts_are_those_of_the_schemas(server: LiveServer, schemas: dict[str, Any]):
+    translations = server.get("/i18n")["en"]["nodeDefs"]
+    for name, schema in schemas.items():
+        texts = translations[name]
+        assert (texts["display_name"], texts["description"]) == (schema["display_name"], schema["description"])
+        tooltips = {key: options["tooltip"] for key, (_, options) in inputs_of(schema).items()}
+        assert {key: text["tooltip"] for key, text in texts["inputs"].items()} == tooltips
+        assert [text["tooltip"] for text in texts["outputs"].values()] == schema["output_tooltips"]
+
+
+@pytest.mark.parametrize("page", ["{}.md", "{}/ko.md"])
+@pytest.mark.parametrize("name", CONTRACT)
+def test_the_help_page_of_a_node_names_every_input(server: LiveServer, schemas: dict[str, Any], name: str, page: str):
+    text = server.get_bytes(f"/extensions/{PACK_FOLDER}/docs/{page.format(name)}").decode()
+    assert text.startswith("# ")
+    assert all(f"`{option}`" in text for option in inputs_of(schemas[name]))
+
+
+def test_the_templates_browser_lists_the_example_workflows(server: LiveServer):
+    shipped = {file.stem for file in (ROOT / "example_workflows").glob("*.json")}
+    assert set(server.get("/workflow_templates")[PACK_FOLDER]) == shipped
+    for name in shipped:
+        workflow = json.loads(server.get_bytes(f"/api/workflow_templates/{PACK_FOLDER}/{name}.json"))
+        ours = [node for node in workflow["nodes"] if node["type"].startswith("Taming")]
+        assert ours and all(node["properties"]["cnr_id"] == "taming-tokens" for node in ours)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import comfy.model_management
 import comfy.model_patcher
@@ -16,7 +16,6 @@ import comfy.utils
 import folder_paths
 import torch
 from comfy.cli_args import LatentPreviewMethod, args
-from comfy.model_patcher import ModelPatcher
 from comfy_execution.graph import ExecutionBlocker
 from PIL import Image
 from torch import Tensor, nn
@@ -24,6 +23,8 @@ from torch import Tensor, nn
 from ..taming.checkpoints import TransformerPlan, VQGANPlan
 from ..taming.errors import CheckpointError, TamingError
 from ..taming.models import Transformer, VQModel
+
+ModelPatcher: TypeAlias = comfy.model_patcher.ModelPatcher
 
 VQGAN_FOLDER = "vqgan"
 TRANSFORMER_FOLDER = "taming_transformers"
@@ -155,7 +156,7 @@ def unless_out_of_memory(run: Callable[[], Tensor]) -> Tensor | None:
 
 def to_pixels(image: Tensor, device: torch.device) -> Tensor:
     """The host's IMAGE, (B, H, W, C) in [0, 1], as pixels for a VQGAN on `device`, (B, C, H, W) in [-1, 1]."""
-    return image.movedim(-1, 1).to(device, _vqgan_dtype(device)) * 2 - 1  # (B, C, H, W)
+    return image.movedim(-1, 1).to(device, _vqgan_dtype(device)).contiguous() * 2 - 1  # (B, C, H, W)
 
 
 def to_image(pixels: Tensor) -> Tensor:

@@ -94,10 +94,7 @@ class MidBlock(nn.Module):
 
 
 class Level(nn.Module):
-    """One resolution of the encoder or decoder: residual blocks, each followed by attention where there is some.
-
-    `downsample` or `upsample` is added by the owner at every level that changes resolution.
-    """
+    """One resolution of the encoder or decoder: residual blocks, each followed by attention where there is some."""
 
     def __init__(self, widths: list[tuple[int, int]], attention: bool, dropout: float, operations: ModuleType) -> None:
         super().__init__()
@@ -110,3 +107,41 @@ class Level(nn.Module):
             if self.attn:
                 x = self.attn[index](x)
         return x
+
+
+class DownLevel(Level):
+    """A level of the encoder; `downsample` halves the resolution at its end, except in the last."""
+
+    def __init__(
+        self,
+        widths: list[tuple[int, int]],
+        attention: bool,
+        dropout: float,
+        downsample: nn.Module | None,
+        operations: ModuleType,
+    ) -> None:
+        super().__init__(widths, attention, dropout, operations)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        return x if self.downsample is None else self.downsample(x)
+
+
+class UpLevel(Level):
+    """A level of the decoder; `upsample` doubles the resolution at its end, except in the last to run."""
+
+    def __init__(
+        self,
+        widths: list[tuple[int, int]],
+        attention: bool,
+        dropout: float,
+        upsample: nn.Module | None,
+        operations: ModuleType,
+    ) -> None:
+        super().__init__(widths, attention, dropout, operations)
+        self.upsample = upsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        return x if self.upsample is None else self.upsample(x)

@@ -5,7 +5,7 @@ from types import ModuleType
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import Level, MidBlock, Upsample, group_norm
+from .blocks import MidBlock, UpLevel, Upsample, group_norm
 from .layout import ConvLayout
 
 
@@ -20,16 +20,13 @@ class Decoder(nn.Module):
         self.up = nn.ModuleList()  # `up.0` is the highest resolution and runs last, as in the published files
         for i, width in enumerate(layout.widths):
             blocks = [(widths[i + 1], width)] + [(width, width)] * layout.num_res_blocks
-            level = Level(blocks, layout.has_attention(i), layout.dropout, operations)
-            if i != 0:
-                level.upsample = Upsample(width, layout.resamp_with_conv, operations)
-            self.up.append(level)
+            upsample = None if i == 0 else Upsample(width, layout.resamp_with_conv, operations)
+            self.up.append(UpLevel(blocks, layout.has_attention(i), layout.dropout, upsample, operations))
         self.norm_out = group_norm(widths[0], operations)
         self.conv_out = operations.Conv2d(widths[0], layout.out_ch, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.mid(self.conv_in(z))
-        for level in reversed(self.up[1:]):
-            h = level.upsample(level(h))
-        h = self.up[0](h)
+        for level in reversed(self.up):
+            h = level(h)
         return self.conv_out(F.silu(self.norm_out(h)))

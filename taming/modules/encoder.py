@@ -5,7 +5,7 @@ from types import ModuleType
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import Downsample, Level, MidBlock, group_norm
+from .blocks import DownLevel, Downsample, MidBlock, group_norm
 from .layout import ConvLayout
 
 
@@ -20,17 +20,15 @@ class Encoder(nn.Module):
         self.down = nn.ModuleList()
         for i, width in enumerate(layout.widths):
             blocks = [(widths[i], width)] + [(width, width)] * (layout.num_res_blocks - 1)
-            level = Level(blocks, layout.has_attention(i), layout.dropout, operations)
-            if i != last:
-                level.downsample = Downsample(width, layout.resamp_with_conv, operations)
-            self.down.append(level)
+            downsample = None if i == last else Downsample(width, layout.resamp_with_conv, operations)
+            self.down.append(DownLevel(blocks, layout.has_attention(i), layout.dropout, downsample, operations))
         self.mid = MidBlock(widths[-1], layout.dropout, operations)
         self.norm_out = group_norm(widths[-1], operations)
         self.conv_out = operations.Conv2d(widths[-1], layout.z_channels, 3, padding=1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         h = self.conv_in(pixels)
-        for level in self.down[:-1]:
-            h = level.downsample(level(h))
-        h = self.mid(self.down[-1](h))
+        for level in self.down:
+            h = level(h)
+        h = self.mid(h)
         return self.conv_out(F.silu(self.norm_out(h)))

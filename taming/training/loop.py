@@ -4,8 +4,11 @@ import json
 import logging
 import math
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -39,32 +42,53 @@ def train(task: Task, recipe: Recipe, out: Path, on_step: Callable[[int, Figures
     Ctrl-C saves first.
     """
     out.mkdir(parents=True, exist_ok=True)
-    first = load_state(task, out / "state.pt")
-    saved_at, step = time.monotonic(), first
-    started, figures = time.monotonic(), Figures()
+    first = done = load_state(task, out / "state.pt")
+    started = saved_at = time.monotonic()
+    figures = Figures()
     try:
-        for step in range(first, recipe.num_steps):
-            for optimizer in task.optimizers.values():
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(recipe.optimizer, step, recipe.num_steps)
-            losses = task.step(step)
-            if on_step:
-                on_step(step, losses)
-            done = step + 1
-            if done % recipe.evaluate_every == 0 or done == recipe.num_steps:
-                figures = task.evaluate()
-                rate = (done - first) / (time.monotonic() - started)
-                report(out, {"step": done, "steps_per_s": round(rate, 3), **losses, **figures})
-            if time.monotonic() - saved_at > recipe.save_minutes * 60:
-                save_state(task, out / "state.pt", done)
-                saved_at = time.monotonic()
+        with interrupts_between_steps() as check_interrupt:
+            for step in range(first, recipe.num_steps):
+                for optimizer in task.optimizers.values():
+                    for group in optimizer.param_groups:
+                        group["lr"] = learning_rate(recipe.optimizer, step, recipe.num_steps)
+                losses = task.step(step)
+                done = step + 1
+                check_interrupt()
+                if on_step:
+                    on_step(step, losses)
+                if done % recipe.evaluate_every == 0 or done == recipe.num_steps:
+                    figures = task.evaluate()
+                    rate = (done - first) / (time.monotonic() - started)
+                    report(out, {"step": done, "steps_per_s": round(rate, 3), **losses, **figures})
+                if time.monotonic() - saved_at > recipe.save_minutes * 60:
+                    save_state(task, out / "state.pt", done)
+                    saved_at = time.monotonic()
     except KeyboardInterrupt:
-        save_state(task, out / "state.pt", step)
-        log.warning("Stopped at step %d of %d; run the same command again to continue.", step, recipe.num_steps)
+        save_state(task, out / "state.pt", done)
+        log.warning("Stopped at step %d of %d; run the same command again to continue.", done, recipe.num_steps)
         raise
     save_state(task, out / "state.pt", recipe.num_steps)
     task.export(out / "model.safetensors")
     return figures
+
+
+@contextmanager
+def interrupts_between_steps() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C back until the function given is called: a step cut in half could not be continued."""
+    asked = threading.Event()
+
+    def check() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield check
+        return
+    previous = signal.signal(signal.SIGINT, lambda number, frame: asked.set())
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def learning_rate(optimizer: Optimizer, step: int, num_steps: int) -> float:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from ..configs import read_preset
 from ..errors import ConfigError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 TaskName = Literal["vqgan", "vqgan_decoder", "transformer"]
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)

@@ -34,14 +34,15 @@ class TransformerTask:
         self.first_stage = load_vqgan(recipe.first_stage)
         self.tokens, self.labels = tokenize(self.first_stage, scenes)
         self.held_tokens, self.held_labels = tokenize(self.first_stage, held_out)
+        self.null_label = len(class_names)
         condition = ConditionConfig(
-            kind="class", num_classes=len(class_names), class_names=class_names, null_label=len(class_names)
+            kind="class", num_classes=len(class_names), class_names=class_names, null_label=self.null_label
         )
         config = build(TransformerConfig, {**recipe.model, "condition": condition}, "model")
         self.model = Transformer(config)
         self.model.init_weights(torch.Generator().manual_seed(recipe.seed))
         self.modules: dict[str, nn.Module] = {"transformer": self.model.train()}
-        self.optimizers = {"transformer": adamw(self.model, recipe)}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"transformer": adamw(self.model, recipe)}
 
     def step(self, step: int) -> Figures:
         rng = step_rng(self.recipe.seed, step)
@@ -49,7 +50,7 @@ class TransformerTask:
         rows = rng.integers(len(self.tokens), size=self.recipe.phase_at(step).batch_size)
         labels = self.labels[rows].clone()
         null = torch.from_numpy(rng.random(len(rows)) < self.settings.null_rate)
-        labels[null] = self.model.config.condition.null_label
+        labels[null] = self.null_label
         loss = self.loss(labels, self.tokens[rows])
         optimizer = self.optimizers["transformer"]
         optimizer.zero_grad()

@@ -41,16 +41,16 @@ class VQGANTask:
         self.recipe, self.scenes, self.held_out = recipe, scenes, held_out
         self.weights = build(LossWeights, recipe.loss, "loss")
         self.decoder_only = recipe.task == "vqgan_decoder"
+        torch.manual_seed(recipe.seed)
         if self.decoder_only:
             self.model = load_vqgan(recipe.first_stage)
             self.model.requires_grad_(False)
             self.model.decoder.requires_grad_(True)
             self.model.post_quant_conv.requires_grad_(True)
         else:
-            torch.manual_seed(recipe.seed)
             self.model = VQModel(build(VQModelConfig, recipe.model, "model"))
         self.modules: dict[str, nn.Module] = {"vqgan": self.model.train()}
-        self.optimizers = {"vqgan": adamw(self.model, recipe)}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"vqgan": adamw(self.model, recipe)}
         self.perceptual = PerceptualDistance() if self.weights.perceptual else None
         self.discriminator = None
         if self.weights.adversarial:

@@ -46,9 +46,11 @@ def load_pack() -> None:
 load_pack()
 
 from taming_pack.nodes import budgets, codec, host, tiles  # noqa: E402
-from taming_pack.nodes.loaders import TamingLoadTransformer  # noqa: E402
+from taming_pack.nodes.loaders import TamingLoadTransformer, TamingLoadVQGAN  # noqa: E402
 from taming_pack.nodes.sample import TamingSample  # noqa: E402
 from taming_pack.nodes.types import Condition, Tokens, TransformerHandle, VQGANHandle  # noqa: E402
+from taming_pack.taming.data.scenes import render_scene  # noqa: E402
+from taming_pack.taming.errors import CheckpointError  # noqa: E402
 
 
 def load() -> tuple[TransformerHandle, VQGANHandle]:
@@ -279,10 +281,21 @@ def seams() -> float:
     return max((pixels - decode(indices)).abs().max().item() for pixels in tiled)
 
 
-def slopes(side: int) -> Tensor:
-    """Two smooth pictures (2, 3, side, side) in [-1, 1]."""
-    down, right = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
-    return torch.stack([torch.stack([down, right, -down]), torch.stack([right, down, down * right])])
+def scenes(side: int) -> Tensor:
+    """Two landscapes that were not trained on, (2, 3, side, side) in [-1, 1]."""
+    images = [render_scene(label, 2_000_000, side).image for label in (0, 7)]
+    return torch.stack([torch.from_numpy(image) for image in images]).movedim(-1, 1) / 127.5 - 1
+
+
+def names_refused() -> list[str]:
+    """What the loader says to names that a link brings past the host's own check of the list."""
+    said = []
+    for name in ("../secret.safetensors", "/etc/passwd", "embedded/../../secret.safetensors", "C:\\secret.safetensors"):
+        try:
+            TamingLoadVQGAN.execute(name)
+        except CheckpointError as error:
+            said.append(str(error))
+    return said
 
 
 def main() -> None:
@@ -290,7 +303,7 @@ def main() -> None:
     transformer, vqgan = load()
     image = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
     with torch.inference_mode():
-        indices = vqgan.model.encode(slopes(256)).indices
+        indices = vqgan.model.encode(scenes(256)).indices
     facts = {
         "partial": {str(share): partial_loading(share) for share in (0.0, 0.3, 0.7, 1.0)},
         "plain_layers": strays_of_plain_layers(),
@@ -302,6 +315,7 @@ def main() -> None:
         "small_cpu": small_cpu(vqgan, indices),
         "no_room": no_room(vqgan, indices),
         "seams": seams(),
+        "names_refused": names_refused(),
     }
     print(json.dumps(facts))
 

@@ -66,7 +66,7 @@ def test_a_decoder_that_runs_out_of_memory_goes_on_in_tiles(facts: dict[str, Any
     scene = facts["out_of_memory"]
     assert scene["failures"] >= 1 and scene["warnings"] == scene["failures"]
     assert scene["shape"] == [2, 3, 256, 256]
-    assert scene["mean_difference"] < 0.05
+    assert scene["mean_difference"] < 0.08  # of the range of pixels: normalization sees a tile, not the picture
 
 
 def test_a_cpu_that_is_too_small_is_not_tried(facts: dict[str, Any]):
@@ -77,6 +77,11 @@ def test_a_cpu_that_is_too_small_is_not_tried(facts: dict[str, Any]):
 
 def test_a_decoder_without_room_for_the_smallest_tile_says_so(facts: dict[str, Any]):
     assert "even for small tiles" in facts["no_room"]
+
+
+def test_a_linked_name_cannot_leave_the_folder(facts: dict[str, Any]):
+    assert len(facts["names_refused"]) == 4
+    assert all(said.startswith("vqgan_name: there is no ") for said in facts["names_refused"])
 
 
 def test_tiles_of_a_decoder_that_sees_one_cell_at_a_time_leave_no_seam(facts: dict[str, Any]):

@@ -113,11 +113,10 @@ def test_the_progress_bar_counts_every_token(server: LiveServer):
 def test_previews_come_at_least_every_tenth_of_the_way_and_show_the_picture_grow(server: LiveServer):
     run = server.watch(drawing(seed=5), preview_method="auto")
     steps = [0]
-    for message in run.messages:
-        if message.kind == "progress" and message.data["node"] == SAMPLE:
-            value = message.data["value"]
-        elif message.kind == "preview":
-            steps.append(value)
+    for message, following in zip(run.messages, run.messages[1:], strict=False):
+        if message.kind == "preview":  # the server sends it just before the step that it belongs to
+            assert following.kind == "progress"
+            steps.append(following.data["value"])
     assert steps[-1] == CELLS
     assert max(after - before for before, after in zip(steps, steps[1:], strict=False)) <= CELLS / 10 + 1
     shown = [pixels(preview.image) for preview in run.previews]

@@ -46,7 +46,7 @@ class EMAVectorQuantizer(nn.Module):
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Codes of `indices`, (B, h, w) -> (B, D, h, w)."""
-        return self.embedding(indices).permute(0, 3, 1, 2)
+        return self.embedding(indices).permute(0, 3, 1, 2).contiguous()
 
     @torch.no_grad()
     def start_at(self, vectors: Tensor) -> None:

@@ -43,7 +43,7 @@ class GumbelQuantizer(nn.Module):
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Codes of `indices`, (B, h, w) -> (B, D, h, w)."""
-        return self.embed(indices).permute(0, 3, 1, 2)
+        return self.embed(indices).permute(0, 3, 1, 2).contiguous()
 
 
 def gumbel_noise(logits: Tensor, generator: torch.Generator | None) -> Tensor:

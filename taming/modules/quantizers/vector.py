@@ -36,7 +36,8 @@ class VectorQuantizer(nn.Module):
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Codes of `indices`, (B, h, w) -> (B, D, h, w)."""
-        return self.embedding(indices).permute(0, 3, 1, 2)
+        # Contiguous, or all of the decoder would run channels-last, which agrees with the reference one digit less.
+        return self.embedding(indices).permute(0, 3, 1, 2).contiguous()
 
 
 def codebook(embedding: nn.Module, num_codes: int, like: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,8 @@ HELD_OUT = (1_000_000, 200)
 JUDGING = (2_000_000, 1_200)  # for the judge's own accuracy
 SAMPLE_SEED = 77_000
 PATCH_PX = 8  # the tokenizer's factor, so that the patch code has its rate
-SETTINGS = {
-    "node defaults": SamplingOptions(),
-    "recommended": SamplingOptions(top_k=250, guidance_scale=2.0),
-}
+NODE_DEFAULTS = SamplingOptions()
+RECOMMENDED = SamplingOptions(top_p=0.95, guidance_scale=2.0)  # what the node's help page says to try
 SHEET_PER_CLASS = 2
 BATCH = 20
 
@@ -59,7 +57,8 @@ def main() -> None:
     }
     reconstructed, figures["reconstruction"] = measure_tokenizer(vqgan, training, real, options.quick)
     judge, figures["judge"] = measure_judge(training, judging, reconstructed, held_out, options.epochs)
-    drawn, figures["samples"] = measure_samples(judge, vqgan, transformer, options.samples_per_class)
+    settings = {"node defaults": NODE_DEFAULTS, "recommended": replace(RECOMMENDED, **dict(options.recommended))}
+    drawn, figures["samples"] = measure_samples(judge, vqgan, transformer, settings, options.samples_per_class)
     bank = build_bank(judge, training.images)
     references = {"held-out scenes": real, "held-out scenes, reconstructed": reconstructed}
     figures["nearest_training_scene"] = measure_copies(judge, bank, references, drawn)
@@ -75,11 +74,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--samples-per-class", type=int, metavar="N", help="default 20")
     parser.add_argument("--epochs", type=int, metavar="N", help="of the judge's training (default 4)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that render scenes (default 2)")
+    text = "sampling options in place of the recommended ones, such as top_k=250 guidance_scale=1.5"
+    parser.add_argument("--recommended", nargs="*", type=sampling_option, default=(), metavar="NAME=VALUE", help=text)
     options = parser.parse_args()
     options.train_scenes = options.train_scenes or (240 if options.quick else TRAINING[1])
     options.samples_per_class = options.samples_per_class or (SHEET_PER_CLASS if options.quick else 20)
     options.epochs = options.epochs or (1 if options.quick else 4)
     return options
+
+
+def sampling_option(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    return name, int(value) if name == "top_k" else float(value)
 
 
 def describe_files() -> dict[str, dict[str, object]]:
@@ -174,11 +180,15 @@ def accuracy(judge: SceneClassifier, images: Tensor, labels: Tensor) -> float:
 
 
 def measure_samples(
-    judge: SceneClassifier, vqgan: VQModel, transformer: Transformer, per_class: int
+    judge: SceneClassifier,
+    vqgan: VQModel,
+    transformer: Transformer,
+    settings: dict[str, SamplingOptions],
+    per_class: int,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Draw every class with every setting; returns the pictures, (classes * per_class, 3, H, W), and the figures."""
     drawn, figures = {}, {}
-    for name, options in SETTINGS.items():
+    for name, options in settings.items():
         start = time.perf_counter()
         pictures = [draw_class(vqgan, transformer, label, per_class, options) for label in range(len(SCENE_CLASSES))]
         seconds = time.perf_counter() - start

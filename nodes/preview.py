@@ -55,13 +55,13 @@ class GrowingPicture:
     def _draw(self, done: int, indices: Tensor) -> Image.Image:
         shown = self._known.flatten().clone()
         shown[self._order[:done]] = True
-        shown = shown.view_as(self._known)                                       # (h, w)
-        rows = int(shown.any(1).nonzero().max()) + 1                             # nothing below has been drawn
-        colors = self._decoded(indices[:, :rows])
-        factor = colors.shape[0] // rows
-        picture = torch.full((shown.shape[0] * factor, shown.shape[1] * factor, 3), UNKNOWN_GRAY, dtype=torch.uint8)
-        covered = shown.repeat_interleave(factor, 0).repeat_interleave(factor, 1)  # (H, W)
-        picture[covered] = colors[covered[:len(colors)]]
+        shown = shown.view_as(self._known)                                         # (h, w)
+        height = shown.shape[0]
+        # The decoder looks at the whole picture: cells that are not drawn yet repeat the last one above them.
+        above = torch.where(shown, torch.arange(height)[:, None], 0).cummax(0).values
+        picture = self._decoded(indices.gather(1, above[None].to(indices.device)))
+        factor = picture.shape[0] // height
+        picture[~shown.repeat_interleave(factor, 0).repeat_interleave(factor, 1)] = UNKNOWN_GRAY
         return Image.fromarray(picture.numpy())
 
     def _decoded(self, indices: Tensor) -> Tensor:

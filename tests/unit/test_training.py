@@ -28,22 +28,22 @@ GPT = {"vocab_size": 16, "block_size": 64, "n_layer": 2, "n_head": 2, "n_embd": 
 RECIPES = {
     "vqgan": {
         "model": VQGAN,
-        "loss": {"l1": 0.5, "l2": 5.0, "quantize_from": 3},
+        "loss": {"l1": 0.5, "l2": 5.0, "quantize_from": 2},
         "optimizer": {"lr": 2e-3, "warmup_steps": 2},
-        "phases": [{"steps": 4, "batch_size": 3, "crop_px": 16}, {"steps": 3, "batch_size": 2}],
+        "phases": [{"steps": 3, "batch_size": 3, "crop_px": 16}, {"steps": 2, "batch_size": 2}],
     },
     "vqgan_decoder": {
         "model": {},
         "loss": {"adversarial": 0.1, "adversarial_from": 2},
         "optimizer": {"lr": 1e-3, "warmup_steps": 0},
-        "phases": [{"steps": 7, "batch_size": 2}],
+        "phases": [{"steps": 5, "batch_size": 1}],
         "first_stage": "tokenizer.safetensors",
     },
     "transformer": {
         "model": {**GPT, "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1},
         "loss": {"null_rate": 0.2},
         "optimizer": {"lr": 3e-3, "warmup_steps": 2, "weight_decay": 0.05},
-        "phases": [{"steps": 7, "batch_size": 4}],
+        "phases": [{"steps": 5, "batch_size": 4}],
         "first_stage": "tokenizer.safetensors",
     },
 }
@@ -267,14 +267,14 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(task_name, stop, ru
         shutil.copy(run_folder / "tokenizer.safetensors", folder)
     expected, seen = {}, {}
 
-    def stop_at_four(step: int, figures: dict[str, float]) -> None:
+    def stop_after_four(step: int, figures: dict[str, float]) -> None:
         seen[step] = figures
-        if step == 4:
+        if step == 3:
             raise stop
 
     train(make_task(recipe, scenes), recipe, whole, expected.__setitem__)
     with pytest.raises(stop):
-        train(make_task(recipe, scenes), recipe, parts, stop_at_four)
+        train(make_task(recipe, scenes), recipe, parts, stop_after_four)
     torch.manual_seed(1234)  # another process starts from another global seed
     train(make_task(recipe, scenes), recipe, parts, seen.__setitem__)
     assert seen == expected
@@ -323,7 +323,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path, scenes):
     train(make_task(recipe, scenes), recipe, tmp_path, lambda step, figures: steps.append(step))
     state = read_state(tmp_path)
     train(make_task(recipe, scenes), recipe, tmp_path, lambda step, figures: steps.append(step))
-    assert steps == list(range(7))
+    assert steps == list(range(5))
     assert differences(read_state(tmp_path), state) == []
 
 
@@ -331,7 +331,7 @@ def test_the_log_has_a_line_per_evaluation(tmp_path, scenes):
     recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
     train(make_task(recipe, scenes), recipe, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [4, 7]
+    assert [row["step"] for row in rows] == [4, 5]
     assert all({"l1", "l2", "psnr", "usage", "perplexity"} <= row.keys() for row in rows)
 
 

@@ -87,8 +87,9 @@ def run_benchmarks(arguments: list[str], comfyui: str | None) -> int:
     get_host(comfyui)  # its requirements hold peers that are measured against
     prepare_torch()
     prepare_requirements("this pack", ROOT / "requirements.txt")
+    prepare_requirements("the tests", ROOT / "tests" / "requirements.txt")
     prepare_reference()
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
     if comfyui:
         environment["COMFYUI_PATH"] = comfyui
     scripts = sorted((ROOT / "benchmarks").glob("bench_*.py"))

@@ -1,9 +1,8 @@
-"""The pack in the real host: what is registered, what ComfyUI-Manager's scanner sees, what it costs."""
+"""The pack in the real host: what is registered, and what ComfyUI-Manager's scanner sees."""
 
 from __future__ import annotations
 
 import ast
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,6 @@ from devtools import ROOT
 from devtools.host import PACK_FOLDER
 from live_server import LiveServer
 
-TIME_THE_LOADING = """
-import asyncio, sys, time
-pack = sys.argv.pop(1)
-import comfy.options
-comfy.options.enable_args_parsing()
-import nodes  # the host's own, with everything that is loaded before any pack
-start = time.process_time()
-assert asyncio.run(nodes.load_custom_node(pack))
-print(time.process_time() - start)
-"""
 MODULE = f"custom_nodes.{PACK_FOLDER}"
 
 
@@ -49,11 +38,6 @@ def test_the_server_registers_every_node_that_the_scanner_finds(registered: set[
     assert registered
 
 
-def test_the_pack_adds_little_to_the_start(server: LiveServer):
-    """Processor seconds, so that a busy machine does not fail it."""
+def test_the_pack_is_loaded_without_an_error(server: LiveServer):
+    """Its cost is measured by benchmarks/bench_import.py."""
     assert "IMPORT FAILED" not in server.log.read_text(encoding="utf-8", errors="replace")
-    pack = server.base / "custom_nodes" / PACK_FOLDER
-    command = [server.host.python, "-c", TIME_THE_LOADING, pack, "--cpu", "--base-directory", server.base]
-    result = subprocess.run(command, cwd=server.host.tree, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert float(result.stdout.split()[-1]) < 0.3

@@ -135,16 +135,17 @@ def test_no_preview_comes_where_previews_are_off_and_the_picture_is_the_same(ser
     assert np.array_equal(picture(quiet), picture(server.watch(drawing(seed=6), preview_method="auto")))
 
 
-def interrupt_at(server: LiveServer, when: Callable[[Message], bool]) -> tuple[Callable[[Message], None], list[float]]:
-    """A watcher that cancels once `when` says so, and the time that it did."""
-    at: list[float] = []
+def interrupt_at(server: LiveServer, when: Callable[[Message], bool]) -> Callable[[Message], None]:
+    """A watcher that cancels once `when` says so; benchmarks/bench_server.py measures how long that takes."""
+    is_asked = False
 
     def watcher(message: Message) -> None:
-        if not at and when(message):
-            at.append(time.monotonic())
+        nonlocal is_asked
+        if not is_asked and when(message):
+            is_asked = True
             server.interrupt()
 
-    return watcher, at
+    return watcher
 
 
 def starts(name: str) -> Callable[[Message], bool]:
@@ -167,10 +168,8 @@ def is_half_way(message: Message) -> bool:
     ],
     ids=["loading", "first token", "half way", "decoding", "encoding a large picture", "decoding a large picture"],
 )
-def test_cancel_takes_effect_within_a_second(server: LiveServer, drawn: np.ndarray, prompt: dict, when: Callable):
+def test_cancel_ends_the_run_at_any_moment(server: LiveServer, drawn: np.ndarray, prompt: dict, when: Callable):
     free(server)
-    watcher, at = interrupt_at(server, when)
-    run = server.watch(prompt, on_message=watcher)
+    run = server.watch(prompt, on_message=interrupt_at(server, when))
     assert run.ending == "execution_interrupted"
-    assert run.of("execution_interrupted")[0].at - at[0] < 1.0
     assert np.array_equal(picture(server.watch(drawing())), drawn)

@@ -204,16 +204,15 @@ def measure_samples(
             "accuracy_by_class_percent": by_class,
             "seconds_per_image": seconds / len(drawn[name]),
         }
-    rows = [[name, *(f"{row['accuracy_by_class_percent'][name]:.0f}" for row in figures.values())]
-            for name in SCENE_CLASSES]
+    rows = [
+        [name, *(f"{row['accuracy_by_class_percent'][name]:.0f}" for row in figures.values())] for name in SCENE_CLASSES
+    ]
     rows.append(["all", *(f"{row['accuracy_percent']:.1f}" for row in figures.values())])
     print_table(f"Samples that show their class, percent of {per_class} each", ["", *figures], rows)
     return drawn, figures
 
 
-def draw_class(
-    vqgan: VQModel, transformer: Transformer, label: int, count: int, options: SamplingOptions
-) -> Tensor:
+def draw_class(vqgan: VQModel, transformer: Transformer, label: int, count: int, options: SamplingOptions) -> Tensor:
     condition = get_condition(transformer, label=label, batch_size=count)
     return generate_image(vqgan, transformer, condition, seed=SAMPLE_SEED + label, options=options)
 

@@ -24,7 +24,7 @@ from devtools import CACHE
 from devtools.host import PACK_FOLDER, VERSION, Host, get_host, make_base
 
 IMPORTS = {"torch": "import torch", "torch and taming": "import torch, taming"}
-PACK_SECONDS = re.compile(rf"^\s*([\d.]+) seconds.*{PACK_FOLDER}\s*$", re.MULTILINE)  # in ComfyUI's log
+PACK_SECONDS = re.compile(rf"([\d.]+) seconds: .*{PACK_FOLDER}\s*$", re.MULTILINE)  # in ComfyUI's log
 
 
 def main() -> None:
@@ -125,8 +125,9 @@ def report(title: str, seconds: dict[str, list[float]], without: str, with_it: s
     """Print the medians and their difference; returns them as figures."""
     added = [b - a for a, b in zip(seconds[without], seconds[with_it], strict=True)]
     figures = {**{name: spread(times) for name, times in seconds.items()}, "added": spread(added)}
-    rows = [[name, f"{row['median_s']:.2f}", f"{row['min_s']:.2f}", f"{row['max_s']:.2f}"]
-            for name, row in figures.items()]
+    rows = [
+        [name, f"{row['median_s']:.2f}", f"{row['min_s']:.2f}", f"{row['max_s']:.2f}"] for name, row in figures.items()
+    ]
     print_table(f"{title}: seconds, {len(added)} rounds", ["", "median", "least", "most"], rows)
     return figures
 

@@ -77,9 +77,7 @@ def contenders(
     return parts
 
 
-def check_agreement(
-    transformer: Transformer, vqgan: VQModel, reference: Reference, num_tokens: int
-) -> dict[str, Any]:
+def check_agreement(transformer: Transformer, vqgan: VQModel, reference: Reference, num_tokens: int) -> dict[str, Any]:
     """Show that both sides do the same work: greedy tokens equal, pixels equal within float noise."""
     condition = get_condition(transformer, label=LABEL)
     ours = transformer.sample(condition, num_steps=num_tokens, temperature=0)

@@ -18,6 +18,7 @@ from .steps import say
 TESTS = ("unit", "parity", "host", "web")
 CHECKS = {
     "lint": ("ruff", "check", "."),
+    "format": ("ruff", "format", "--check", "."),
     "types": ("pyright",),
 }
 

@@ -22,6 +22,11 @@ class TamingExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node of the pack, in the order that a workflow uses them."""
         return [
-            TamingLoadVQGAN, TamingLoadTransformer, TamingEncode, TamingEmptyTokens, TamingClassCondition, TamingSample,
+            TamingLoadVQGAN,
+            TamingLoadTransformer,
+            TamingEncode,
+            TamingEmptyTokens,
+            TamingClassCondition,
+            TamingSample,
             TamingDecode,
         ]

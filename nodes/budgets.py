@@ -12,7 +12,7 @@ DECODER_FLOATS = 8.5
 ENCODER_FLOATS = 13.8
 FLOAT_BYTES = 4
 DISTANCE_COPIES = 3  # the matrix of distances to the codes, and what it is summed from
-LOGITS_COPIES = 6    # logits, their filtered form, sorted, order, probabilities, running sums
+LOGITS_COPIES = 6  # logits, their filtered form, sorted, order, probabilities, running sums
 
 
 def decode_bytes(config: VQModelConfig, height: int, width: int) -> int:

@@ -37,7 +37,8 @@ class TamingEncode(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     tooltip="Pictures of any size. Sides are center-cropped to a multiple of the token size (8 or 16 "
-                    "px for most models). Transparency is left out."),
+                    "px for most models). Transparency is left out.",
+                ),
             ],
             outputs=[TokensSocket.Output("tokens", display_name="TOKENS", tooltip="One grid per picture.")],
         )
@@ -83,7 +84,8 @@ def check_pictures(vqgan: VQGANHandle, channels: int) -> None:
     """Raise unless the VQGAN works on RGB pictures."""
     if channels != 3:
         raise UnsupportedCheckpointError(
-            f"{vqgan.tokenizer.name} works on {channels} channels, not on pictures. Load one trained on pictures.")
+            f"{vqgan.tokenizer.name} works on {channels} channels, not on pictures. Load one trained on pictures."
+        )
 
 
 def as_rgb(image: Tensor) -> Tensor:
@@ -103,12 +105,19 @@ def crop(image: Tensor, factor: int) -> Tensor:
     height, width = (side // factor * factor for side in image.shape[1:3])
     if not height or not width:
         raise TamingError(
-            f"{image.shape[2]}x{image.shape[1]} is smaller than one token, {factor}x{factor} px. Use a larger picture.")
+            f"{image.shape[2]}x{image.shape[1]} is smaller than one token, {factor}x{factor} px. Use a larger picture."
+        )
     if (height, width) != tuple(image.shape[1:3]):
-        log.warning("Encode to Tokens: cropped %dx%d to %dx%d, multiples of %d px.",
-                    image.shape[2], image.shape[1], width, height, factor)
+        log.warning(
+            "Encode to Tokens: cropped %dx%d to %dx%d, multiples of %d px.",
+            image.shape[2],
+            image.shape[1],
+            width,
+            height,
+            factor,
+        )
     top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
-    return image[:, top:top + height, left:left + width]
+    return image[:, top : top + height, left : left + width]
 
 
 def encode(vqgan: VQGANHandle, image: Tensor) -> Tensor:
@@ -131,7 +140,7 @@ def decode(vqgan: VQGANHandle, indices: Tensor) -> Tensor:
     tile = max(indices.shape[1:])
     pictures: list[Tensor] = []
     while len(pictures) < len(indices):
-        item = indices[len(pictures):][:1]
+        item = indices[len(pictures) :][:1]
         pixels = host.unless_out_of_memory(partial(_decode_item, vqgan, item, tile))
         if pixels is not None:
             pictures.append(pixels)

@@ -23,10 +23,13 @@ class TamingClassCondition(io.ComfyNode):
             inputs=[
                 TransformerSocket.Input("transformer", tooltip="The transformer whose classes the label names."),
                 io.String.Input(
-                    "label", default="0", placeholder="alpine, beach",
+                    "label",
+                    default="0",
+                    placeholder="alpine, beach",
                     tooltip="A class name, a class number, or several separated by commas, one for each picture of the "
                     "batch. The embedded model knows alpine, sunset_sea, desert, pine_forest, night, winter, aurora, "
-                    "beach, city_night, autumn, volcano, canyon."),
+                    "beach, city_night, autumn, volcano, canyon.",
+                ),
             ],
             outputs=[
                 ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Transformer Sample."),

@@ -132,7 +132,8 @@ def placed(carrier: Carrier, memory_required: int, companions: Sequence[Carrier]
         if memory_required > free:
             raise NotEnoughMemory(
                 f"this takes about {memory_required / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free. "
-                "Use a smaller picture or a smaller batch.")
+                "Use a smaller picture or a smaller batch."
+            )
     patchers = [carrier.patcher, *(companion.patcher for companion in companions)]
     comfy.model_management.load_models_gpu(patchers, memory_required=memory_required)
     with comfy.model_management.cuda_device_context(device), torch.inference_mode():

@@ -38,10 +38,15 @@ class TamingLoadVQGAN(io.ComfyNode):
                     "vqgan_name",
                     options=host.weights_names(host.VQGAN_FOLDER),
                     tooltip="VQGAN weights: an embedded model, or a .safetensors, .ckpt, .pt or .pth file from "
-                    "models/vqgan. Press R after adding files."),
+                    "models/vqgan. Press R after adding files.",
+                ),
                 io.Combo.Input(
-                    "config_name", optional=True, default=host.AUTO, options=host.config_names(host.VQGAN_FOLDER),
-                    tooltip=CONFIG_TOOLTIP),
+                    "config_name",
+                    optional=True,
+                    default=host.AUTO,
+                    options=host.config_names(host.VQGAN_FOLDER),
+                    tooltip=CONFIG_TOOLTIP,
+                ),
             ],
             outputs=[VQGANSocket.Output("vqgan", display_name="VQGAN", tooltip="For the encoding and decoding nodes.")],
         )
@@ -78,15 +83,21 @@ class TamingLoadTransformer(io.ComfyNode):
                     options=host.weights_names(host.TRANSFORMER_FOLDER),
                     tooltip="Transformer weights: an embedded model, or a .safetensors, .ckpt, .pt or .pth file from "
                     "models/taming_transformers. Whole Net2Net checkpoints bring their VQGAN along. Press R after "
-                    "adding files."),
+                    "adding files.",
+                ),
                 io.Combo.Input(
-                    "config_name", optional=True, default=host.AUTO, options=host.config_names(host.TRANSFORMER_FOLDER),
-                    tooltip=CONFIG_TOOLTIP),
+                    "config_name",
+                    optional=True,
+                    default=host.AUTO,
+                    options=host.config_names(host.TRANSFORMER_FOLDER),
+                    tooltip=CONFIG_TOOLTIP,
+                ),
             ],
             outputs=[
                 TransformerSocket.Output("transformer", display_name="TRANSFORMER", tooltip="The token model."),
                 VQGANSocket.Output(
-                    "vqgan", display_name="VQGAN", tooltip="Its first stage: the VQGAN that its tokens belong to."),
+                    "vqgan", display_name="VQGAN", tooltip="Its first stage: the VQGAN that its tokens belong to."
+                ),
             ],
         )
 

@@ -13,7 +13,7 @@ from . import host
 from .budgets import decode_bytes
 from .types import Tokens, TransformerHandle, VQGANHandle
 
-SHARE = 0.1          # of the way: show a picture at least this often,
+SHARE = 0.1  # of the way: show a picture at least this often,
 INTERVAL_SECONDS = 1.0  # and whenever this much time has passed
 UNKNOWN_GRAY = 128
 CELL_PX = 16  # of a token shown as a color
@@ -55,7 +55,7 @@ class GrowingPicture:
     def _draw(self, done: int, indices: Tensor) -> Image.Image:
         shown = self._known.flatten().clone()
         shown[self._order[:done]] = True
-        shown = shown.view_as(self._known)                                         # (h, w)
+        shown = shown.view_as(self._known)  # (h, w)
         height = shown.shape[0]
         # The decoder looks at the whole picture: cells that are not drawn yet repeat the last one above them.
         above = torch.where(shown, torch.arange(height)[:, None], 0).cummax(0).values

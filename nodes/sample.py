@@ -29,34 +29,68 @@ class TamingSample(io.ComfyNode):
                 TransformerSocket.Input("transformer", tooltip="The model that draws."),
                 TokensSocket.Input("tokens", tooltip="Token grids of the size that the transformer was trained on."),
                 io.Int.Input(
-                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, step=1, control_after_generate=True,
-                    tooltip="Start of the random numbers: the same seed draws the same picture."),
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    step=1,
+                    control_after_generate=True,
+                    tooltip="Start of the random numbers: the same seed draws the same picture.",
+                ),
                 io.Float.Input(
-                    "temperature", default=1.0, min=0.0, max=10.0, step=0.05,
+                    "temperature",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
                     tooltip="How adventurous the drawing is: lower is safer and plainer, higher wilder, 0 always takes "
-                    "the likeliest token. 0.8 to 1.1 is usual."),
+                    "the likeliest token. 0.8 to 1.1 is usual.",
+                ),
                 io.Int.Input(
-                    "top_k", default=0, min=0, max=65536, step=1,
-                    tooltip="Draw only from the k likeliest tokens; 0 is off. 100 to 600 makes pictures calmer."),
+                    "top_k",
+                    default=0,
+                    min=0,
+                    max=65536,
+                    step=1,
+                    tooltip="Draw only from the k likeliest tokens; 0 is off. 100 to 600 makes pictures calmer.",
+                ),
                 io.Float.Input(
-                    "top_p", default=1.0, min=0.0, max=1.0, step=0.01,
+                    "top_p",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
                     tooltip="Draw only from the likeliest tokens that together reach this probability; 1 is off. "
-                    "0.9 to 0.98 drops unlikely patches."),
+                    "0.9 to 0.98 drops unlikely patches.",
+                ),
                 ConditionSocket.Input(
-                    "condition", optional=True,
-                    tooltip="What to draw, for a transformer that was trained to be told."),
+                    "condition", optional=True, tooltip="What to draw, for a transformer that was trained to be told."
+                ),
                 io.Float.Input(
-                    "guidance_scale", optional=True, default=1.0, min=0.0, max=30.0, step=0.1,
+                    "guidance_scale",
+                    optional=True,
+                    default=1.0,
+                    min=0.0,
+                    max=30.0,
+                    step=0.1,
                     tooltip="How strongly to follow the condition; 1 is off. 1.5 to 4 gives clearer classes and less "
-                    "variety, at twice the time. Only for transformers trained with a null condition."),
+                    "variety, at twice the time. Only for transformers trained with a null condition.",
+                ),
             ],
             outputs=[TokensSocket.Output("tokens", display_name="TOKENS", tooltip="The grids, all cells known.")],
         )
 
     @classmethod
     def execute(
-        cls, transformer: TransformerHandle, tokens: Tokens, seed: int, temperature: float, top_k: int, top_p: float,
-        condition: Condition | None = None, guidance_scale: float = 1.0,
+        cls,
+        transformer: TransformerHandle,
+        tokens: Tokens,
+        seed: int,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        condition: Condition | None = None,
+        guidance_scale: float = 1.0,
     ) -> io.NodeOutput:
         options = SamplingOptions(temperature, top_k, top_p, guidance_scale=guidance_scale)
         with blaming("tokens", (TokensError, host.NotEnoughMemory)), blaming("condition", ConditionError):
@@ -81,7 +115,8 @@ def check_tokens(transformer: TransformerHandle, tokens: Tokens) -> None:
         found_height, found_width = (side * tokenizer.factor for side in tokens.indices.shape[1:])
         raise TokensError(
             f"they are of a {found_width}x{found_height} px picture, and {transformer.name} draws {width}x{height} px. "
-            f"Set Empty Tokens to {width}x{height}, or encode a picture of that size.")
+            f"Set Empty Tokens to {width}x{height}, or encode a picture of that size."
+        )
 
 
 def build_condition(
@@ -93,5 +128,6 @@ def build_condition(
     if condition.config != transformer.config.condition:
         raise ConditionError(
             f"it was written for {condition.transformer}, which has other classes than {transformer.name}. "
-            "Connect one transformer to both nodes.")
+            "Connect one transformer to both nodes."
+        )
     return conditioning.get_condition(transformer.model, label=condition.label, batch_size=batch_size)

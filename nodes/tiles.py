@@ -20,7 +20,7 @@ def decode_tiles(decode: Callable[[Tensor], Tensor], indices: Tensor, tile: int,
     total = weight_sum = torch.zeros(())
     for top in tile_starts(height, tile):
         for left in tile_starts(width, tile):
-            pixels = decode(indices[:, top:top + tile, left:left + tile]).float().cpu()
+            pixels = decode(indices[:, top : top + tile, left : left + tile]).float().cpu()
             weight = _feather(pixels.shape[-2], tile * factor)[:, None] * _feather(pixels.shape[-1], tile * factor)
             if not total.dim():
                 total = torch.zeros(1, pixels.shape[1], height * factor, width * factor)

@@ -29,17 +29,32 @@ class TamingEmptyTokens(io.ComfyNode):
             inputs=[
                 VQGANSocket.Input("vqgan", tooltip="The VQGAN that will decode the tokens: it sets their size."),
                 io.Int.Input(
-                    "width", default=256, min=8, max=MAX_SIDE_PX, step=8,
+                    "width",
+                    default=256,
+                    min=8,
+                    max=MAX_SIDE_PX,
+                    step=8,
                     tooltip="Width of the picture in pixels. Use the size that the transformer was trained on: 128 for "
-                    "the embedded model, 256 for most published ones."),
+                    "the embedded model, 256 for most published ones.",
+                ),
                 io.Int.Input(
-                    "height", default=256, min=8, max=MAX_SIDE_PX, step=8,
+                    "height",
+                    default=256,
+                    min=8,
+                    max=MAX_SIDE_PX,
+                    step=8,
                     tooltip="Height of the picture in pixels. Use the size that the transformer was trained on: 128 "
-                    "for the embedded model, 256 for most published ones."),
+                    "for the embedded model, 256 for most published ones.",
+                ),
                 io.Int.Input(
-                    "batch_size", default=1, min=1, max=4096, step=1,
+                    "batch_size",
+                    default=1,
+                    min=1,
+                    max=4096,
+                    step=1,
                     tooltip="How many pictures to draw at once. More take more memory; picture i of a seed is the same "
-                    "in a batch of any size."),
+                    "in a batch of any size.",
+                ),
             ],
             outputs=[TokensSocket.Output("tokens", display_name="TOKENS", tooltip="Token grids, no cell known.")],
         )

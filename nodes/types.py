@@ -22,10 +22,10 @@ ConditionSocket = io.Custom("TAMING_CONDITION")
 class Tokenizer:
     """Which codebook indices point into, and how large a token is."""
 
-    name: str       # of the file, for messages
-    codebook: str   # fingerprint: the same for every decoder trained on the same codes
+    name: str  # of the file, for messages
+    codebook: str  # fingerprint: the same for every decoder trained on the same codes
     num_codes: int
-    factor: int     # pixels per token side
+    factor: int  # pixels per token side
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Condition:
     """What a transformer is to be told. It holds no weights, so that it keeps none in memory."""
 
     label: str
-    transformer: str         # name of the file it was written for, for messages
+    transformer: str  # name of the file it was written for, for messages
     config: ConditionConfig  # of that transformer: a label means the same where this is the same
 
 
@@ -83,7 +83,7 @@ class Tokens:
     """A batch of token grids, on the CPU."""
 
     indices: Tensor  # (B, h, w) int64 codebook rows; 0 where not known
-    known: Tensor    # (B, h, w) bool; the sampler draws the others
+    known: Tensor  # (B, h, w) bool; the sampler draws the others
     tokenizer: Tokenizer
 
     @classmethod
@@ -97,7 +97,8 @@ class Tokens:
         if unknown:
             raise TokensError(
                 f"{unknown} of {self.known.numel()} cells are still unknown. Run the tokens through Transformer Sample "
-                "first.")
+                "first."
+            )
 
     def check_tokenizer(self, other: Tokenizer) -> None:
         """Raise TokensError unless the indices mean to `other` what they meant to the tokenizer they come from."""
@@ -105,4 +106,5 @@ class Tokens:
         if ours.codebook != other.codebook or ours.factor != other.factor:
             raise TokensError(
                 f"these are tokens of {ours.name} ({ours.num_codes} codes, {ours.factor} px), but {other.name} has "
-                f"another codebook ({other.num_codes} codes, {other.factor} px). Use one VQGAN for both.")
+                f"another codebook ({other.num_codes} codes, {other.factor} px). Use one VQGAN for both."
+            )

@@ -390,9 +390,7 @@ NOT_A_VQGAN = [  # for the VQGAN loader
     ),
 ]
 NOT_A_TRANSFORMER = [  # for the transformer loader
-    Hostile(
-        "vqgan.safetensors", lambda _: weights_bytes(vqgan_weights()), ("holds no transformer", "Load VQGAN node")
-    ),
+    Hostile("vqgan.safetensors", lambda _: weights_bytes(vqgan_weights()), ("holds no transformer", "Load VQGAN node")),
     Hostile(
         "vqgan_wrapped.ckpt",
         lambda _: torch_bytes({"state_dict": prefixed("first_stage_model.", vqgan_weights())}),

@@ -34,9 +34,7 @@ def take_part(checkpoint: Checkpoint, family: Family) -> dict[str, Tensor]:
         raise UnsupportedCheckpointError(_describe(checkpoint, family))
     if family == "transformer":
         _check_other_parts(checkpoint, prefix.removesuffix("transformer."))
-    return {
-        key.removeprefix(prefix): tensor for key, tensor in checkpoint.state_dict.items() if key.startswith(prefix)
-    }
+    return {key.removeprefix(prefix): tensor for key, tensor in checkpoint.state_dict.items() if key.startswith(prefix)}
 
 
 def without_training_keys(weights: dict[str, Tensor], family: Family) -> dict[str, Tensor]:

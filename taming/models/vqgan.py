@@ -81,8 +81,6 @@ def build_quantizer(
         case "vq":
             return VectorQuantizer(config.n_embed, config.embed_dim, config.beta, config.legacy, operations)
         case "gumbel":
-            return GumbelQuantizer(
-                config.n_embed, config.embed_dim, config.embed_dim, config.kl_weight, operations
-            )
+            return GumbelQuantizer(config.n_embed, config.embed_dim, config.embed_dim, config.kl_weight, operations)
         case "ema":
             return EMAVectorQuantizer(config.n_embed, config.embed_dim, config.beta, operations=operations)

@@ -106,9 +106,7 @@ def build(kind: type[T], values: object, where: str) -> T:
     if unknown:
         raise ConfigError(f"{where}: unknown key {unknown[0]!r}. Known keys: {', '.join(known)}.")
     missing = [
-        f.name
-        for f in known.values()
-        if f.default is MISSING and f.default_factory is MISSING and f.name not in values
+        f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING and f.name not in values
     ]
     if missing:
         raise ConfigError(f"{where}: key {missing[0]!r} is missing. Add it to the file.")

@@ -157,9 +157,7 @@ class VQGANTask:
 def adamw(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     trained = [p for p in module.parameters() if p.requires_grad]
     settings = recipe.optimizer
-    return torch.optim.AdamW(
-        trained, settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
-    )
+    return torch.optim.AdamW(trained, settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True)
 
 
 def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:

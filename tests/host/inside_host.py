@@ -109,7 +109,10 @@ def partial_loading(share: float) -> dict[str, Any]:
         transformer.model(prefix, cache=cache)
         logits = transformer.model(prefix[:, :1], cache=cache)
     return {
-        "strays": mode.strays, "grid": list(grid.shape), "picture": list(picture.shape), "logits": list(logits.shape),
+        "strays": mode.strays,
+        "grid": list(grid.shape),
+        "picture": list(picture.shape),
+        "logits": list(logits.shape),
     }
 
 
@@ -168,7 +171,8 @@ def dynamic(image: Tensor) -> dict[str, Any]:
             "started_without_weights": without,
             "same_tokens": torch.equal(quantized.indices, other.indices),
             "same_picture": torch.equal(
-                vqgan.model.decode_indices(quantized.indices), vqgan_model.decode_indices(quantized.indices)),
+                vqgan.model.decode_indices(quantized.indices), vqgan_model.decode_indices(quantized.indices)
+            ),
             "same_sample": torch.equal(transformer.model(prefix), transformer_model(prefix)),
         }
 
@@ -241,7 +245,9 @@ def out_of_memory(vqgan: VQGANHandle, indices: Tensor) -> dict[str, Any]:
         stop()
         codec.log.removeHandler(warnings)
     return {
-        "failures": len(failures), "warnings": len(warnings.messages), "shape": list(tiled.shape),
+        "failures": len(failures),
+        "warnings": len(warnings.messages),
+        "shape": list(tiled.shape),
         "mean_difference": (tiled - whole).abs().mean().item() / 2,
     }
 

@@ -22,7 +22,8 @@ from taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
 ASSETS = ROOT / "taming" / "assets"
 EMBEDDED_VQGAN, EMBEDDED_TRANSFORMER = ASSETS / Path(VQGAN).name, ASSETS / Path(TRANSFORMER).name
 TINY = VQModelConfig(
-    n_embed=16, embed_dim=4, ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), z_channels=4)
+    n_embed=16, embed_dim=4, ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), z_channels=4
+)
 
 
 class Bomb:
@@ -65,7 +66,8 @@ BAD_FILES: dict[str, Callable[[Path], object]] = {
     "nan.safetensors": lambda file: write_changed(file, lambda weights: first_values(weights, float("nan"))),
     "short.safetensors": lambda file: write_changed(file, lambda weights: weights.pop("decoder.conv_in.bias")),
     "shapes.safetensors": lambda file: write_changed(
-        file, lambda weights: weights.update({"quant_conv.bias": torch.zeros(7)})),
+        file, lambda weights: weights.update({"quant_conv.bias": torch.zeros(7)})
+    ),
     "transformer.safetensors": lambda file: file.write_bytes(EMBEDDED_TRANSFORMER.read_bytes()),
 }
 BAD_CONFIGS = {

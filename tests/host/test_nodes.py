@@ -16,33 +16,52 @@ Inputs = list[tuple[str, str, Any]]
 SEED: tuple[str, str, Any] = ("seed", "INT", 0)
 CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
     "TamingLoadVQGAN": (
-        "Load VQGAN", [("vqgan_name", "COMBO", None)], [("config_name", "COMBO", "auto")], [("VQGAN", "TAMING_VQGAN")],
+        "Load VQGAN",
+        [("vqgan_name", "COMBO", None)],
+        [("config_name", "COMBO", "auto")],
+        [("VQGAN", "TAMING_VQGAN")],
     ),
     "TamingLoadTransformer": (
-        "Load Transformer", [("transformer_name", "COMBO", None)], [("config_name", "COMBO", "auto")],
+        "Load Transformer",
+        [("transformer_name", "COMBO", None)],
+        [("config_name", "COMBO", "auto")],
         [("TRANSFORMER", "TAMING_TRANSFORMER"), ("VQGAN", "TAMING_VQGAN")],
     ),
     "TamingEncode": (
-        "Encode to Tokens", [("vqgan", "TAMING_VQGAN", None), ("image", "IMAGE", None)], [],
+        "Encode to Tokens",
+        [("vqgan", "TAMING_VQGAN", None), ("image", "IMAGE", None)],
+        [],
         [("TOKENS", "TAMING_TOKENS")],
     ),
     "TamingEmptyTokens": (
         "Empty Tokens",
-        [("vqgan", "TAMING_VQGAN", None), ("width", "INT", 256), ("height", "INT", 256), ("batch_size", "INT", 1)], [],
+        [("vqgan", "TAMING_VQGAN", None), ("width", "INT", 256), ("height", "INT", 256), ("batch_size", "INT", 1)],
+        [],
         [("TOKENS", "TAMING_TOKENS")],
     ),
     "TamingSample": (
         "Transformer Sample",
-        [("transformer", "TAMING_TRANSFORMER", None), ("tokens", "TAMING_TOKENS", None), SEED,
-         ("temperature", "FLOAT", 1.0), ("top_k", "INT", 0), ("top_p", "FLOAT", 1.0)],
+        [
+            ("transformer", "TAMING_TRANSFORMER", None),
+            ("tokens", "TAMING_TOKENS", None),
+            SEED,
+            ("temperature", "FLOAT", 1.0),
+            ("top_k", "INT", 0),
+            ("top_p", "FLOAT", 1.0),
+        ],
         [("condition", "TAMING_CONDITION", None), ("guidance_scale", "FLOAT", 1.0)],
         [("TOKENS", "TAMING_TOKENS")],
     ),
     "TamingDecode": (
-        "Decode Tokens", [("vqgan", "TAMING_VQGAN", None), ("tokens", "TAMING_TOKENS", None)], [], [("IMAGE", "IMAGE")],
+        "Decode Tokens",
+        [("vqgan", "TAMING_VQGAN", None), ("tokens", "TAMING_TOKENS", None)],
+        [],
+        [("IMAGE", "IMAGE")],
     ),
     "TamingClassCondition": (
-        "Class Condition", [("transformer", "TAMING_TRANSFORMER", None), ("label", "STRING", "0")], [],
+        "Class Condition",
+        [("transformer", "TAMING_TRANSFORMER", None), ("label", "STRING", "0")],
+        [],
         [("CONDITION", "TAMING_CONDITION")],
     ),
 }

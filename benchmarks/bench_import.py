@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -50,16 +51,25 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
+@dataclass(frozen=True)
+class Run:
+    """One process from its start to its end."""
+
+    wall_s: float
+    cpu_s: float  # of the process and its children; steadier than the clock on a busy machine
+    log: str  # what it printed
+
+
 def measure_import(rounds: int) -> dict[str, Any]:
     """Time whole processes that import torch alone, and torch and this library."""
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    seconds: dict[str, list[float]] = {name: [] for name in IMPORTS}
-    for round_number in range(rounds + 1):  # the first fills the page cache and writes the bytecode
-        for name, statement in IMPORTS.items():
-            elapsed = time_process([sys.executable, "-c", statement], environment)
-            if round_number:
-                seconds[name].append(elapsed)
-    return report("`import taming`, whole process", seconds, *IMPORTS)
+    runs: dict[str, list[Run]] = {name: [] for name in IMPORTS}
+    with tempfile.TemporaryDirectory() as folder:  # elsewhere than the repository, so that only PYTHONPATH finds it
+        for round_number in range(rounds + 1):  # the first fills the page cache and writes the bytecode
+            for name, statement in IMPORTS.items():
+                run = time_process([sys.executable, "-c", statement], Path(folder))
+                if round_number:
+                    runs[name].append(run)
+    return report("`import taming`, whole process", runs)
 
 
 def find_host() -> Host | None:
@@ -71,22 +81,22 @@ def find_host() -> Host | None:
 
 def measure_host(host: Host, rounds: int) -> dict[str, Any]:
     """Time ComfyUI until its nodes are loaded and it exits, in two base directories that differ by the pack alone."""
-    seconds: dict[str, list[float]] = {"without the pack": [], "with the pack": []}
+    runs: dict[str, list[Run]] = {"without the pack": [], "with the pack": []}
     loading: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name in seconds:
+        for name in runs:
             make_base(Path(folder) / name, host)
         remove_pack(Path(folder) / "without the pack")
         for round_number in range(rounds + 1):
-            for name, times in seconds.items():
-                elapsed, log = start_host(host, Path(folder) / name)
-                found = PACK_SECONDS.search(log)
-                if (found is not None) != (name == "with the pack") or "IMPORT FAILED" in log:
-                    raise RuntimeError(f"ComfyUI {name} did not load what it should:\n{log[-2000:]}")
+            for name, done in runs.items():
+                run = start_host(host, Path(folder) / name)
+                found = PACK_SECONDS.search(run.log)
+                if (found is not None) != (name == "with the pack") or "IMPORT FAILED" in run.log:
+                    raise RuntimeError(f"ComfyUI {name} did not load what it should:\n{run.log[-2000:]}")
                 if round_number:
-                    times.append(elapsed)
+                    done.append(run)
                     loading += [float(found[1])] if found else []
-    figures = report("ComfyUI until its nodes are loaded", seconds, "without the pack", "with the pack")
+    figures = report("ComfyUI until its nodes are loaded", runs)
     figures["loading_the_pack_by_comfyui_s"] = median(loading)
     print(f"  ComfyUI's own figure for loading the pack: {median(loading):.1f} s")
     return figures
@@ -99,36 +109,45 @@ def remove_pack(base: Path) -> None:
     link.unlink()
 
 
-def start_host(host: Host, base: Path) -> tuple[float, str]:
-    """Seconds from the start of ComfyUI to its end right after loading the nodes, and what it printed."""
+def start_host(host: Host, base: Path) -> Run:
+    """Start ComfyUI in `base`; it ends right after loading the nodes."""
     command = [host.python, "main.py", "--quick-test-for-ci", "--cpu", "--base-directory", base]
     command += ["--database-url", "sqlite:///:memory:", "--disable-api-nodes"]
-    start = time.perf_counter()
+    return time_process([str(part) for part in command], host.tree)
+
+
+def time_process(command: list[str], folder: Path) -> Run:
+    before, start = os.times(), time.perf_counter()
     result = subprocess.run(
-        [str(part) for part in command], cwd=host.tree, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
-    elapsed = time.perf_counter() - start
-    log = result.stdout + result.stderr
+    wall, after = time.perf_counter() - start, os.times()
     if result.returncode != 0:
-        raise RuntimeError(f"ComfyUI ended with status {result.returncode}:\n{log[-2000:]}")
-    return elapsed, log
+        raise RuntimeError(f"{command[:3]} ended with status {result.returncode}:\n{result.stdout[-2000:]}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Run(wall, cpu, result.stdout)
 
 
-def time_process(command: list[str], environment: dict[str, str]) -> float:
-    with tempfile.TemporaryDirectory() as folder:  # elsewhere than the repository, so that only PYTHONPATH finds it
-        start = time.perf_counter()
-        subprocess.run(command, cwd=folder, env=environment, check=True)
-        return time.perf_counter() - start
-
-
-def report(title: str, seconds: dict[str, list[float]], without: str, with_it: str) -> dict[str, Any]:
-    """Print the medians and their difference; returns them as figures."""
-    added = [b - a for a, b in zip(seconds[without], seconds[with_it], strict=True)]
-    figures = {**{name: spread(times) for name, times in seconds.items()}, "added": spread(added)}
-    rows = [
-        [name, f"{row['median_s']:.2f}", f"{row['min_s']:.2f}", f"{row['max_s']:.2f}"] for name, row in figures.items()
-    ]
-    print_table(f"{title}: seconds, {len(added)} rounds", ["", "median", "least", "most"], rows)
+def report(title: str, runs: dict[str, list[Run]]) -> dict[str, Any]:
+    """Print medians for the two variants in `runs` and what the second adds; returns them as figures."""
+    figures: dict[str, Any] = {}
+    for clock in ("wall_s", "cpu_s"):
+        seconds = {name: [getattr(run, clock) for run in done] for name, done in runs.items()}
+        without, with_it = seconds.values()
+        seconds["added"] = [b - a for a, b in zip(without, with_it, strict=True)]
+        figures[clock] = {name: spread(values) for name, values in seconds.items()}
+        rows = [
+            [name, f"{row['median_s']:.2f}", f"{row['min_s']:.2f}", f"{row['max_s']:.2f}"]
+            for name, row in figures[clock].items()
+        ]
+        kind = "seconds by the clock" if clock == "wall_s" else "seconds of CPU time"
+        print_table(f"{title}: {kind}, {len(without)} rounds", ["", "median", "least", "most"], rows)
     return figures
 
 

@@ -43,8 +43,7 @@ class TamingSample(io.ComfyNode):
                     min=0.0,
                     max=10.0,
                     step=0.05,
-                    tooltip="How adventurous the drawing is: lower is safer and plainer, higher wilder, 0 always takes "
-                    "the likeliest token. 0.8 to 1.1 is usual.",
+                    tooltip="Lower is safer, higher wilder, 0 always takes the likeliest token. 0.8 to 1.1 is usual.",
                 ),
                 io.Int.Input(
                     "top_k",

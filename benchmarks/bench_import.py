@@ -31,8 +31,8 @@ PACK_SECONDS = re.compile(rf"([\d.]+) seconds: .*{PACK_FOLDER}\s*$", re.MULTILIN
 def main() -> None:
     options = parse_arguments()
     figures: dict[str, Any] = {"import": measure_import(options.rounds)}
-    host = find_host()
-    if host is None or options.no_host:
+    host = None if options.no_host else find_host()
+    if host is None:
         print("ComfyUI's start: not measured (no ComfyUI here, or --no-host)")
     else:
         figures["comfyui_start"] = measure_host(host, options.host_rounds)

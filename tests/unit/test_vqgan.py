@@ -1,12 +1,12 @@
 """The VQGAN: shapes for odd configurations, tokens back to pixels, keys and sizes of the published checkpoints."""
 
-from types import SimpleNamespace
+from types import ModuleType
 
-import published
 import pytest
 import torch
 from torch import Tensor, nn
 
+import published
 from taming.models import VQModel, VQModelConfig
 
 TINY = {"n_embed": 24, "embed_dim": 8, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "z_channels": 16}
@@ -134,13 +134,15 @@ class WithoutWeights:
         self.weight = None
 
 
-HOST = {name: type(name, (WithoutWeights, getattr(nn, name)), {}) for name in ("Conv2d", "GroupNorm", "Embedding")}
+HOST = ModuleType("host")
+for name in ("Conv2d", "GroupNorm", "Embedding"):
+    setattr(HOST, name, type(name, (WithoutWeights, getattr(nn, name)), {}))
 
 
 @pytest.mark.parametrize("quantizer", ["vq", "gumbel", "ema"])
 def test_every_weight_sits_in_an_injected_layer_and_none_is_looked_at_before_loading(quantizer):
     config = VQModelConfig(**{**TINY, "quantizer": quantizer, "attn_resolutions": (256,)})
-    vqgan = VQModel(config, SimpleNamespace(**HOST))
+    vqgan = VQModel(config, HOST)
     owners = [module for module in vqgan.modules() if module._parameters or module._buffers]
     assert len(owners) > 40
     assert [module for module in owners if not isinstance(module, WithoutWeights)] == []

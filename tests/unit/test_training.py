@@ -3,61 +3,25 @@
 import json
 import math
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from recipes import RECIPES, SIZE_PX, VQGAN, write_recipe
 from taming.checkpoints import load_checkpoint, load_transformer, load_vqgan, read_checkpoint, save_checkpoint
-from taming.configs import PRESETS
 from taming.data import SCENE_CLASSES
 from taming.errors import ConfigError
-from taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
+from taming.models import VQModel, VQModelConfig
 from taming.modules.quantizers import EMAVectorQuantizer
 from taming.training.batches import Scenes, image_batch, load_scenes, step_rng, to_pixels
 from taming.training.kmeans import kmeans
-from taming.training.loop import Task, learning_rate, load_state, save_state, train
-from taming.training.recipe import Optimizer, Phase, Recipe, build, read_recipe
+from taming.training.loop import Task, load_state, save_state, train
+from taming.training.recipe import Phase, Recipe, build, read_recipe
 from taming.training.transformer import TransformerTask
 from taming.training.vqgan import VQGANTask
-
-SIZE_PX = 32
-VQGAN = {"n_embed": 16, "embed_dim": 4, "ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1, "z_channels": 8}
-VQGAN |= {"quantizer": "ema", "attn_resolutions": [], "resolution": SIZE_PX}
-GPT = {"vocab_size": 16, "block_size": 64, "n_layer": 2, "n_head": 2, "n_embd": 32, "grid": [8, 8]}
-RECIPES = {
-    "vqgan": {
-        "model": VQGAN,
-        "loss": {"l1": 0.5, "l2": 5.0, "quantize_from": 2},
-        "optimizer": {"lr": 2e-3, "warmup_steps": 2},
-        "phases": [{"steps": 3, "batch_size": 3, "crop_px": 16}, {"steps": 2, "batch_size": 2}],
-    },
-    "vqgan_decoder": {
-        "model": {},
-        "loss": {"adversarial": 0.1, "adversarial_from": 2},
-        "optimizer": {"lr": 1e-3, "warmup_steps": 0},
-        "phases": [{"steps": 5, "batch_size": 1}],
-        "first_stage": "tokenizer.safetensors",
-    },
-    "transformer": {
-        "model": {**GPT, "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1},
-        "loss": {"null_rate": 0.2},
-        "optimizer": {"lr": 3e-3, "warmup_steps": 2, "weight_decay": 0.05},
-        "phases": [{"steps": 5, "batch_size": 4}],
-        "first_stage": "tokenizer.safetensors",
-    },
-}
-
-
-def write_recipe(folder: Path, name: str, **changes: object) -> Path:
-    """A recipe file; JSON is YAML. A change to None leaves the key out; the tokenizer is the one in `folder`."""
-    values = {"task": name, "seed": 5, "evaluate_every": 4, **RECIPES[name], **changes}
-    if values.get("first_stage"):
-        values["first_stage"] = str(folder / values["first_stage"])
-    file = folder / "recipe.yaml"
-    file.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -91,94 +55,6 @@ def make_task(recipe: Recipe, scenes: Scenes) -> Task:
     if recipe.task == "transformer":
         return TransformerTask(recipe, scenes, held_out, SCENE_CLASSES)
     return VQGANTask(recipe, scenes, held_out)
-
-
-# Recipes
-
-
-BAD_RECIPES = {
-    "an unknown key": ({"learning_rate": 1}, "learning_rate"),
-    "an unknown key in a section": ({"optimizer": {"lr": 1, "momentum": 0.9}}, "momentum"),
-    "an unknown key in a phase": ({"phases": [{"steps": 1, "batch_size": 1, "crop": 8}]}, "crop"),
-    "a missing learning rate": ({"optimizer": {"final_lr": 0}}, "lr"),
-    "a missing number of steps": ({"phases": [{"batch_size": 1}]}, "steps"),
-    "a missing optimizer": ({"optimizer": None}, "optimizer"),
-    "missing phases": ({"phases": None}, "phases"),
-    "no phases": ({"phases": []}, "phases"),
-    "a missing task": ({"task": None}, "task"),
-    "an unknown task": ({"task": "vqvae"}, "vqvae"),
-    "a section that is a number": ({"optimizer": 3}, "optimizer"),
-    "phases that are a mapping": ({"phases": {"steps": 1, "batch_size": 1}}, "phases"),
-}
-
-
-@pytest.mark.parametrize(("changes", "named"), BAD_RECIPES.values(), ids=BAD_RECIPES)
-def test_a_recipe_is_refused_by_the_name_of_what_is_wrong_in_it(changes, named, tmp_path):
-    with pytest.raises(ConfigError, match=named):
-        read_recipe(str(write_recipe(tmp_path, "vqgan", **changes)))
-
-
-@pytest.mark.parametrize("text", ["- a list", "task: [", "task: !!python/name:os.system", ""], ids=repr)
-def test_a_file_that_is_no_recipe_is_refused(text, tmp_path):
-    (tmp_path / "recipe.yaml").write_text(text)
-    with pytest.raises(ConfigError):
-        read_recipe(str(tmp_path / "recipe.yaml"))
-
-
-def test_an_unknown_preset_is_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match="scenes_vqgan"):
-        read_recipe("scenes_vqgam")
-
-
-def test_overrides_change_values_and_unknown_ones_are_refused(tmp_path):
-    file = str(write_recipe(tmp_path, "vqgan"))
-    assert read_recipe(file, ["optimizer.lr=1e-4", "seed=9"]) == read_recipe(
-        str(write_recipe(tmp_path, "vqgan", optimizer={"lr": 1e-4, "warmup_steps": 2}, seed=9))
-    )
-    for override in ("optimizer.rate=1", "sead=9", "model.codes=4"):
-        with pytest.raises(ConfigError, match=override.partition("=")[0].rpartition(".")[2]):
-            recipe = read_recipe(file, [override])
-            build(VQModelConfig, recipe.model, "model")
-
-
-@pytest.mark.parametrize("section", [{"loss": {}}, {"loss": {"null_rate": 0.1, "l2": 1}}], ids=["missing", "unknown"])
-def test_a_transformers_loss_section_is_checked_like_the_others(section, run_folder, scenes):
-    recipe = read_recipe(str(write_recipe(run_folder, "transformer", **section)))
-    with pytest.raises(ConfigError, match="null_rate|l2"):
-        make_task(recipe, scenes).step(0)
-
-
-@pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.yaml")))
-def test_every_preset_is_a_recipe_for_a_model_that_can_be_built(preset):
-    recipe = read_recipe(preset)
-    kinds = {"vqgan": (VQModelConfig, VQModel), "transformer": (TransformerConfig, Transformer)}
-    assert recipe.num_steps > 0
-    if recipe.task == "vqgan_decoder":
-        assert not recipe.model
-    else:
-        config, model = kinds[recipe.task]
-        model(build(config, recipe.model, "model"))
-    assert bool(recipe.first_stage) == (recipe.task != "vqgan")
-
-
-def test_steps_fall_into_the_phases_in_order():
-    phases = (Phase(3, 8, 16), Phase(2, 4))
-    recipe = Recipe("vqgan", Optimizer(1e-3), phases, model={})
-    assert recipe.num_steps == 5
-    assert [recipe.phase_at(step) for step in range(5)] == [phases[0]] * 3 + [phases[1]] * 2
-    with pytest.raises(IndexError):
-        recipe.phase_at(5)
-
-
-def test_the_learning_rate_climbs_evenly_to_its_peak_and_falls_to_its_end():
-    optimizer = Optimizer(lr=1e-3, final_lr=1e-5, warmup_steps=10)
-    rates = [learning_rate(optimizer, step, 110) for step in range(110)]
-    assert rates[:10] == pytest.approx([1e-4 * (step + 1) for step in range(10)])
-    assert rates[10] == max(rates) == pytest.approx(1e-3)
-    assert rates[60] == pytest.approx((1e-3 + 1e-5) / 2)
-    assert all(later < earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
-    assert rates[-1] == pytest.approx(1e-5, rel=0.1) and rates[-1] > 1e-5
-    assert learning_rate(Optimizer(lr=1e-3, warmup_steps=0), 0, 5) == 1e-3
 
 
 # Batches
@@ -227,6 +103,13 @@ def test_kmeans_finds_separate_groups_and_survives_more_centers_than_points():
 
 
 # Runs
+
+
+@pytest.mark.parametrize("section", [{"loss": {}}, {"loss": {"null_rate": 0.1, "l2": 1}}], ids=["missing", "unknown"])
+def test_a_transformers_loss_section_is_checked_like_the_others(section, run_folder, scenes):
+    recipe = read_recipe(str(write_recipe(run_folder, "transformer", **section)))
+    with pytest.raises(ConfigError, match="null_rate|l2"):
+        make_task(recipe, scenes).step(0)
 
 
 def test_a_vqgan_learns_to_reconstruct(tmp_path, scenes):
@@ -282,6 +165,25 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(task_name, stop, ru
     assert seen == expected
     differing = differences(read_state(whole), read_state(parts))
     assert differing == [], f"{len(differing)} values differ after resuming: {differing[:5]}"
+
+
+def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(tmp_path, scenes, monkeypatch):
+    """A step that is cut in half has moved some weights and not others, and cannot be continued."""
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
+    task, handler = make_task(recipe, scenes), signal.getsignal(signal.SIGINT)
+    whole_step, steps = task.step, []
+
+    def step(number: int) -> dict[str, float]:
+        if number == 2:
+            signal.raise_signal(signal.SIGINT)
+        steps.append(number)
+        return whole_step(number)
+
+    monkeypatch.setattr(task, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        train(task, recipe, tmp_path)
+    assert steps == [0, 1, 2] and read_state(tmp_path)["step"] == 3
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def read_state(folder: Path) -> dict:

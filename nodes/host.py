@@ -20,7 +20,7 @@ from comfy_execution.graph import ExecutionBlocker
 from PIL import Image
 from torch import Tensor, nn
 
-from ..taming.checkpoints import TransformerPlan, VQGANPlan
+from ..taming.checkpoints import TransformerPlan, VQGANPlan, embedded_models
 from ..taming.errors import CheckpointError, TamingError
 from ..taming.models import Transformer, VQModel
 
@@ -28,13 +28,10 @@ ModelPatcher: TypeAlias = comfy.model_patcher.ModelPatcher
 
 VQGAN_FOLDER = "vqgan"
 TRANSFORMER_FOLDER = "taming_transformers"
+EMBEDDED = {VQGAN_FOLDER: embedded_models("vqgan"), TRANSFORMER_FOLDER: embedded_models("transformer")}
 WEIGHTS_SUFFIXES = {".safetensors", ".ckpt", ".pt", ".pth"}
 CONFIG_SUFFIXES = {".yaml", ".yml"}
 AUTO = "auto"
-
-ASSETS = Path(__file__).resolve().parent.parent / "taming" / "assets"
-EMBEDDED_PREFIX = "embedded/"
-EMBEDDED_FILES = {VQGAN_FOLDER: "*_vqgan.safetensors", TRANSFORMER_FOLDER: "*_transformer.safetensors"}
 
 LAYERS = ("Conv2d", "Linear", "GroupNorm", "LayerNorm", "Embedding")
 
@@ -206,8 +203,8 @@ def register_folders() -> None:
 
 def weights_names(folder: str) -> list[str]:
     """What a loader of `folder` offers: the embedded models first, then the user's files."""
-    embedded = sorted(_embedded(folder))
-    return embedded + [name for name in folder_paths.get_filename_list(folder) if name not in embedded]
+    embedded = EMBEDDED[folder]
+    return [*embedded, *(name for name in folder_paths.get_filename_list(folder) if name not in embedded)]
 
 
 def config_names(folder: str) -> list[str]:
@@ -224,7 +221,7 @@ def weights_path(folder: str, name: str) -> Path:
 
     Raises: CheckpointError if it is none.
     """
-    return _embedded(folder).get(name) or _listed_path(folder, name, weights_names(folder))
+    return EMBEDDED[folder].get(name) or _listed_path(folder, name, weights_names(folder))
 
 
 def config_path(folder: str, name: str) -> Path | None:
@@ -233,10 +230,6 @@ def config_path(folder: str, name: str) -> Path | None:
     Raises: CheckpointError if it is none.
     """
     return None if name == AUTO else _listed_path(folder, name, config_names(folder))
-
-
-def _embedded(folder: str) -> dict[str, Path]:
-    return {EMBEDDED_PREFIX + path.name: path for path in ASSETS.glob(EMBEDDED_FILES[folder])}
 
 
 def _listed_path(folder: str, name: str, names: list[str]) -> Path:

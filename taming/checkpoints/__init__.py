@@ -1,5 +1,6 @@
 """Weights files: reading them safely, telling what they hold, building models from them, writing them."""
 
+from .embedded import embedded_models, weights_file
 from .load import (
     TransformerPlan,
     VQGANPlan,
@@ -18,6 +19,7 @@ __all__ = [
     "TransformerPlan",
     "VQGANPlan",
     "codebook_fingerprint",
+    "embedded_models",
     "load_checkpoint",
     "load_transformer",
     "load_vqgan",
@@ -25,4 +27,5 @@ __all__ = [
     "plan_vqgan",
     "read_checkpoint",
     "save_checkpoint",
+    "weights_file",
 ]

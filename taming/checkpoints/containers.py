@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import CheckpointError
-from .wording import shorten_error
+from ..wording import shorten_error
 
 Container = Literal["safetensors", "zip", "pickle"]
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, TokensError
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModel, VQModelConfig
+from ..wording import shorten
 from . import blank_layers
 from .detect import detect_transformer, detect_vqgan, transformer_disagreements, vqgan_disagreements
 from .metadata import FirstStageReference, codebook_fingerprint, decode_metadata
@@ -26,7 +27,6 @@ from .parts import holds, take_part, without_training_keys
 from .read import Checkpoint, read_checkpoint
 from .upstream import first_stage_config, transformer_config, vqgan_config
 from .verify import check_agreement, check_condition, check_weights
-from .wording import shorten
 from .yaml_file import read_yaml
 
 SIDECAR_SUFFIXES = (".yaml", ".yml", "-project.yaml")

@@ -7,9 +7,9 @@ import re
 from torch import Tensor
 
 from ..errors import UnsupportedCheckpointError
+from ..wording import shorten
 from .keymaps import ANCHORS, OTHER_FAMILIES, PREFIXES, TRAINING_ONLY, UNSUPPORTED_PARTS, Family
 from .read import Checkpoint
-from .wording import shorten
 
 NODES: dict[Family, str] = {
     "vqgan": "a VQGAN goes to the Load VQGAN node (load_vqgan)",

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import CheckpointError
+from ..wording import shorten_error, shorten_text
 from .containers import DAMAGED_ZIP, Container, is_data_pickle
-from .wording import shorten_error, shorten_text
 
 MAX_PICKLE_BYTES = 32 * 2**20  # names and shapes only, the weights lie outside: a few MB with optimizer state
 MAX_DEPTH = 200  # hashing a tuple nested a million deep overflows the C stack of the interpreter

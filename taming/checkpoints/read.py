@@ -13,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..wording import shorten, shorten_error
 from .containers import Container, identify_container
+from .embedded import weights_file
 from .pickles import explain_refusal, find_foreign_globals
-from .wording import shorten, shorten_error
 
 # Keys under which training programs nest the weights, in order of preference.
 WRAPPERS = ("state_dict", "model", "module", "ema")
@@ -52,7 +53,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Raises: CheckpointError if there is no such file, or it is damaged, or holds no weights, or would run code.
     """
-    path = Path(path)
+    path = weights_file(path)
     container = identify_container(path)
     if container == "safetensors":
         return _read_safetensors(path)

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from ..configs import check_names, config_from_dict
 from ..errors import ConfigError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModelConfig
 from ..modules.layout import ConvLayout
-from .metadata import check_names, config_from_dict
-from .wording import shorten
+from ..wording import shorten
 
 VQGAN_TARGETS = {  # -> quantizer
     "taming.models.vqgan.VQModel": "vq",

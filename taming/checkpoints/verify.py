@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError, UnsupportedCheckpointError
 from ..models.transformer import TransformerConfig
-from .wording import shorten_text
+from ..wording import shorten_text
 
 WEIGHT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

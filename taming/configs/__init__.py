@@ -1,9 +1,12 @@
-"""Presets as YAML, and the one way to read them."""
+"""Configurations: presets as YAML, and plain values as frozen dataclasses."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
+from .fields import check_names, config_from_dict
+
+__all__ = ["PRESETS", "check_names", "config_from_dict", "find_preset", "read_preset"]
 
 PRESETS = Path(__file__).parent
 

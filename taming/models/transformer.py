@@ -36,7 +36,7 @@ class TransformerConfig:
     condition: ConditionConfig = ConditionConfig()
 
     def __post_init__(self) -> None:
-        if self.n_embd % self.n_head:
+        if self.n_head < 1 or self.n_embd % self.n_head:
             raise ConfigError(
                 f"A transformer of width n_embd={self.n_embd} cannot be split into n_head={self.n_head} equal heads. "
                 "Give a number of heads that divides the width."

@@ -13,9 +13,9 @@ from .recipe import Phase
 
 @dataclass(frozen=True)
 class Scenes:
-    """Rendered scenes, memory-mapped."""
+    """Rendered scenes."""
 
-    images: np.ndarray  # (N, S, S, 3) uint8
+    images: np.ndarray  # (N, S, S, 3) uint8, memory-mapped
     labels: np.ndarray  # (N,) int64
 
 
@@ -24,11 +24,18 @@ def load_scenes(folder: Path, first_seed: int, count: int, size_px: int, num_wor
     images, labels = folder / "images.npy", folder / "labels.npy"
     if not images.exists():
         render_dataset(folder, count, size_px, first_seed, num_workers)
-    return Scenes(np.load(images, mmap_mode="r"), np.load(labels))
+    return Scenes(np.load(images, mmap_mode="r"), np.load(labels).astype(np.int64))
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng((seed, step))
+
+
+def seed_dropout(rng: np.random.Generator) -> int:
+    """Have dropout, which takes no generator, follow from `rng` too; returns the seed."""
+    seed = int(rng.integers(2**62))
+    torch.manual_seed(seed)
+    return seed
 
 
 def image_batch(scenes: Scenes, phase: Phase, rng: np.random.Generator) -> Tensor:

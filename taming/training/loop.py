@@ -9,17 +9,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import nn
 
+from ..errors import ConfigError
 from .recipe import Optimizer, Recipe
 
 log = logging.getLogger(__name__)
 
 Figures = dict[str, float]
+MAY_CHANGE = {"save_minutes", "evaluate_every", "export_dtype"}  # settings of a recipe that leave its weights alone
 
 
 class Task(Protocol):
@@ -42,9 +45,9 @@ def train(task: Task, recipe: Recipe, out: Path, on_step: Callable[[int, Figures
     Ctrl-C saves first.
     """
     out.mkdir(parents=True, exist_ok=True)
-    first = done = load_state(task, out / "state.pt")
+    first = done = load_state(task, recipe, out / "state.pt")
     started = saved_at = time.monotonic()
-    figures = Figures()
+    figures = task.evaluate() if first >= recipe.num_steps else Figures()
     try:
         with interrupts_between_steps() as check_interrupt:
             for step in range(first, recipe.num_steps):
@@ -61,13 +64,13 @@ def train(task: Task, recipe: Recipe, out: Path, on_step: Callable[[int, Figures
                     rate = (done - first) / (time.monotonic() - started)
                     report(out, {"step": done, "steps_per_s": round(rate, 3), **losses, **figures})
                 if time.monotonic() - saved_at > recipe.save_minutes * 60:
-                    save_state(task, out / "state.pt", done)
+                    save_state(task, recipe, out / "state.pt", done)
                     saved_at = time.monotonic()
     except KeyboardInterrupt:
-        save_state(task, out / "state.pt", done)
+        save_state(task, recipe, out / "state.pt", done)
         log.warning("Stopped at step %d of %d; run the same command again to continue.", done, recipe.num_steps)
         raise
-    save_state(task, out / "state.pt", recipe.num_steps)
+    save_state(task, recipe, out / "state.pt", recipe.num_steps)
     task.export(out / "model.safetensors")
     return figures
 
@@ -99,10 +102,11 @@ def learning_rate(optimizer: Optimizer, step: int, num_steps: int) -> float:
     return optimizer.final_lr + (optimizer.lr - optimizer.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def save_state(task: Task, path: Path, step: int) -> None:
+def save_state(task: Task, recipe: Recipe, path: Path, step: int) -> None:
     """Write the whole training state beside `path`, then put it in place at once."""
     state = {
         "step": step,
+        "recipe": asdict(recipe),
         "modules": {name: module.state_dict() for name, module in task.modules.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in task.optimizers.items()},
     }
@@ -111,11 +115,22 @@ def save_state(task: Task, path: Path, step: int) -> None:
     os.replace(partial, path)
 
 
-def load_state(task: Task, path: Path) -> int:
-    """Restore a training state; returns the step to go on from, 0 where there is none."""
+def load_state(task: Task, recipe: Recipe, path: Path) -> int:
+    """Restore a training state; returns the step to go on from, 0 where there is none.
+
+    Raises:
+        ConfigError: the state belongs to a run of another recipe.
+    """
     if not path.exists():
         return 0
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    settings = asdict(recipe)
+    for name, started_with in state["recipe"].items():
+        if name not in MAY_CHANGE and settings[name] != started_with:
+            raise ConfigError(
+                f"{path.parent} holds a run of another recipe: its {name} is {started_with}, now {settings[name]}. "
+                "Give the run a new folder, or the old value back."
+            )
     for name, module in task.modules.items():
         module.load_state_dict(state["modules"][name])
     for name, optimizer in task.optimizers.items():

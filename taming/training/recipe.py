@@ -1,17 +1,11 @@
 """A training recipe: every number that a run depends on, read from YAML."""
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from ..configs import read_preset
+from ..configs import config_from_dict, read_preset
 from ..errors import ConfigError
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-TaskName = Literal["vqgan", "vqgan_decoder", "transformer"]
-T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,7 @@ class Optimizer:
     final_lr: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0
-    warmup_steps: int = 100
+    warmup_steps: int = 0
     clip_norm: float = 1.0
 
 
@@ -50,7 +44,7 @@ class Phase:
 class Recipe:
     """What `python -m taming train` runs."""
 
-    task: TaskName
+    task: Literal["vqgan", "vqgan_decoder", "transformer"]
     optimizer: Optimizer
     phases: tuple[Phase, ...]
     model: dict[str, Any]  # fields of VQModelConfig or TransformerConfig
@@ -61,6 +55,23 @@ class Recipe:
     export_dtype: Literal["float32", "float16"] = "float32"  # of the weights in `model.safetensors`
     save_minutes: float = 5.0
     evaluate_every: int = 500  # steps
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise ConfigError("phases: there is none. Give a list with at least one phase.")
+        for phase in self.phases:
+            if phase.crop_px > self.data.size_px:
+                raise ConfigError(
+                    f"phases: crop_px {phase.crop_px} is larger than the pictures, data.size_px {self.data.size_px}. "
+                    "Crop less, or train on larger pictures."
+                )
+        if bool(self.first_stage) != (self.task != "vqgan"):
+            wanted = (
+                "names no first_stage. Give the checkpoint of its tokenizer"
+                if self.task != "vqgan"
+                else ("has a first_stage, which only other tasks use. Leave it out")
+            )
+            raise ConfigError(f"a recipe for task {self.task} {wanted}.")
 
     @property
     def num_steps(self) -> int:
@@ -78,36 +89,6 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe preset or YAML file.
 
     Raises:
-        ConfigError: not found, not YAML, or a key that a recipe does not have.
+        ConfigError: not found, not YAML, or a value that a recipe cannot have.
     """
-    values = read_preset(name, overrides)
-    values["optimizer"] = build(Optimizer, values.get("optimizer", {}), "optimizer")
-    values["data"] = build(SceneData, values.get("data", {}), "data")
-    phases = values.get("phases")
-    if not isinstance(phases, list) or not phases:
-        raise ConfigError(f"{name}: phases: found {phases!r}. Give a list with at least one phase.")
-    values["phases"] = tuple(build(Phase, phase, "phases") for phase in phases)
-    recipe = build(Recipe, values, name)
-    if recipe.task not in get_args(TaskName):
-        raise ConfigError(f"{name}: unknown task {recipe.task!r}. Known tasks: {', '.join(get_args(TaskName))}.")
-    return recipe
-
-
-def build(kind: type[T], values: object, where: str) -> T:
-    """Make a dataclass from a mapping; unknown and missing keys are errors, lists become tuples.
-
-    Raises:
-        ConfigError: naming the key and the known ones.
-    """
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where}: found {values!r}, but it is a section. Give it keys and values.")
-    known = {f.name: f for f in fields(kind)}
-    unknown = sorted(values.keys() - known.keys())
-    if unknown:
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}. Known keys: {', '.join(known)}.")
-    missing = [
-        f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING and f.name not in values
-    ]
-    if missing:
-        raise ConfigError(f"{where}: key {missing[0]!r} is missing. Add it to the file.")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    return config_from_dict(Recipe, read_preset(name, overrides), name)

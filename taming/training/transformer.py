@@ -1,21 +1,21 @@
 """Training a class-conditional transformer on the tokens of a finished tokenizer."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints import load_vqgan, save_checkpoint
+from ..checkpoints import load_vqgan, save_checkpoint, weights_file
 from ..conditioning import ConditionConfig
+from ..configs import config_from_dict
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModel
-from .batches import Scenes, step_rng, to_pixels
+from .batches import Scenes, seed_dropout, step_rng, to_pixels
 from .loop import Figures
-from .recipe import Recipe, build
+from .recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TransformerTask:
 
     def __init__(self, recipe: Recipe, scenes: Scenes, held_out: Scenes, class_names: tuple[str, ...]) -> None:
         self.recipe = recipe
-        self.settings = build(LossSettings, recipe.loss, "loss")
+        self.settings = config_from_dict(LossSettings, recipe.loss, "loss")
         self.first_stage = load_vqgan(recipe.first_stage)
         self.tokens, self.labels = tokenize(self.first_stage, scenes)
         self.held_tokens, self.held_labels = tokenize(self.first_stage, held_out)
@@ -38,7 +38,7 @@ class TransformerTask:
         condition = ConditionConfig(
             kind="class", num_classes=len(class_names), class_names=class_names, null_label=self.null_label
         )
-        config = build(TransformerConfig, {**recipe.model, "condition": condition}, "model")
+        config = replace(config_from_dict(TransformerConfig, recipe.model, "model"), condition=condition)
         self.model = Transformer(config)
         self.model.init_weights(torch.Generator().manual_seed(recipe.seed))
         self.modules: dict[str, nn.Module] = {"transformer": self.model.train()}
@@ -46,7 +46,7 @@ class TransformerTask:
 
     def step(self, step: int) -> Figures:
         rng = step_rng(self.recipe.seed, step)
-        torch.manual_seed(int(rng.integers(2**62)))  # dropout has no generator argument
+        seed_dropout(rng)
         rows = rng.integers(len(self.tokens), size=self.recipe.phase_at(step).batch_size)
         labels = self.labels[rows].clone()
         null = torch.from_numpy(rng.random(len(rows)) < self.settings.null_rate)
@@ -76,7 +76,7 @@ class TransformerTask:
 
     def export(self, path: Path) -> None:
         """Save the transformer, and its tokenizer beside it, where a transformer's file looks for one."""
-        source = Path(self.recipe.first_stage)
+        source = weights_file(self.recipe.first_stage)
         first_stage = path.with_name(source.name)
         if first_stage.resolve() != source.resolve():
             shutil.copyfile(source, first_stage)
@@ -89,7 +89,7 @@ def tokenize(vqgan: VQModel, scenes: Scenes) -> tuple[Tensor, Tensor]:
     """Tokens (N, L) and labels (N,) of all scenes."""
     starts = range(0, len(scenes.images), 32)
     batches = [vqgan.encode(to_pixels(scenes.images[i : i + 32])).indices.flatten(1) for i in starts]
-    return torch.cat(batches), torch.from_numpy(scenes.labels.astype(np.int64))
+    return torch.cat(batches), torch.from_numpy(scenes.labels)
 
 
 def adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:

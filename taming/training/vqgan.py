@@ -8,15 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import load_vqgan, save_checkpoint
+from ..configs import config_from_dict
+from ..errors import ConfigError
 from ..metrics import code_usage, perplexity, psnr
 from ..models.vqgan import VQModel, VQModelConfig
 from ..modules.discriminator import NLayerDiscriminator
 from ..modules.perceptual import PerceptualDistance
-from ..modules.quantizers import EMAVectorQuantizer
-from .batches import Scenes, image_batch, step_rng, to_pixels
+from ..modules.quantizers import GumbelQuantizer
+from .batches import Scenes, image_batch, seed_dropout, step_rng, to_pixels
 from .kmeans import kmeans
 from .loop import Figures
-from .recipe import Recipe, build
+from .recipe import Recipe
 
 EMA_AVERAGES = ("quantize.embedding.cluster_size", "quantize.embedding.embed_avg")
 
@@ -39,7 +41,7 @@ class VQGANTask:
 
     def __init__(self, recipe: Recipe, scenes: Scenes, held_out: Scenes) -> None:
         self.recipe, self.scenes, self.held_out = recipe, scenes, held_out
-        self.weights = build(LossWeights, recipe.loss, "loss")
+        self.weights = config_from_dict(LossWeights, recipe.loss, "loss")
         self.decoder_only = recipe.task == "vqgan_decoder"
         torch.manual_seed(recipe.seed)
         if self.decoder_only:
@@ -48,7 +50,12 @@ class VQGANTask:
             self.model.decoder.requires_grad_(True)
             self.model.post_quant_conv.requires_grad_(True)
         else:
-            self.model = VQModel(build(VQModelConfig, recipe.model, "model"))
+            self.model = VQModel(config_from_dict(VQModelConfig, recipe.model, "model"))
+        for phase in recipe.phases:
+            if phase.crop_px % self.model.factor:
+                raise ConfigError(
+                    f"phases: crop_px {phase.crop_px} is not a multiple of {self.model.factor}, the pixels of a token."
+                )
         self.modules: dict[str, nn.Module] = {"vqgan": self.model.train()}
         self.optimizers: dict[str, torch.optim.Optimizer] = {"vqgan": adamw(self.model, recipe)}
         self.perceptual = PerceptualDistance() if self.weights.perceptual else None
@@ -61,7 +68,7 @@ class VQGANTask:
     def step(self, step: int) -> Figures:
         rng = step_rng(self.recipe.seed, step)
         pixels = image_batch(self.scenes, self.recipe.phase_at(step), rng)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        generator = torch.Generator().manual_seed(seed_dropout(rng))
         if step == self.weights.quantize_from and not self.decoder_only:
             self.start_codebook(rng)
         rec, codebook_loss = self.reconstruct(pixels, step, generator)
@@ -113,7 +120,7 @@ class VQGANTask:
     def start_codebook(self, rng) -> None:
         """Put the codes at the k-means centers of about 32 latents each."""
         codebook = self.model.quantize
-        if not isinstance(codebook, EMAVectorQuantizer):
+        if isinstance(codebook, GumbelQuantizer):  # its codes are scored by a layer of their own, not by distance
             return
         latents: list[Tensor] = []
         whole = replace(self.recipe.phases[-1], batch_size=16)

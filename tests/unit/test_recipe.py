@@ -3,11 +3,11 @@
 import pytest
 
 from recipes import write_recipe
-from taming.configs import PRESETS
+from taming.configs import PRESETS, config_from_dict
 from taming.errors import ConfigError
 from taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
 from taming.training.loop import learning_rate
-from taming.training.recipe import Optimizer, Phase, Recipe, build, read_recipe
+from taming.training.recipe import Optimizer, Phase, Recipe, read_recipe
 
 BAD_RECIPES = {
     "an unknown key": ({"learning_rate": 1}, "learning_rate"),
@@ -22,6 +22,11 @@ BAD_RECIPES = {
     "an unknown task": ({"task": "vqvae"}, "vqvae"),
     "a section that is a number": ({"optimizer": 3}, "optimizer"),
     "phases that are a mapping": ({"phases": {"steps": 1, "batch_size": 1}}, "phases"),
+    "a word for a number": ({"optimizer": {"lr": "fast"}}, "lr: expected a number"),
+    "an unknown type of weights": ({"export_dtype": "float8"}, "export_dtype: expected one of float32, float16"),
+    "a crop larger than the picture": ({"phases": [{"steps": 1, "batch_size": 1, "crop_px": 256}]}, "crop_px 256"),
+    "a tokenizer that the task does not use": ({"first_stage": "a.ckpt"}, "has a first_stage"),
+    "a missing tokenizer": ({"task": "transformer"}, "no first_stage"),
 }
 
 
@@ -51,7 +56,7 @@ def test_overrides_change_values_and_unknown_ones_are_refused(tmp_path):
     for override in ("optimizer.rate=1", "sead=9", "model.codes=4"):
         with pytest.raises(ConfigError, match=override.partition("=")[0].rpartition(".")[2]):
             recipe = read_recipe(file, [override])
-            build(VQModelConfig, recipe.model, "model")
+            config_from_dict(VQModelConfig, recipe.model, "model")
 
 
 @pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.yaml")))
@@ -63,7 +68,7 @@ def test_every_preset_is_a_recipe_for_a_model_that_can_be_built(preset):
         assert not recipe.model
     else:
         config, model = kinds[recipe.task]
-        model(build(config, recipe.model, "model"))
+        model(config_from_dict(config, recipe.model, "model"))
     assert bool(recipe.first_stage) == (recipe.task != "vqgan")
 
 

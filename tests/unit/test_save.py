@@ -17,8 +17,9 @@ from taming.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from taming.checkpoints.metadata import config_from_dict, config_to_dict
+from taming.checkpoints.metadata import config_to_dict
 from taming.conditioning import ConditionConfig
+from taming.configs import config_from_dict
 from taming.errors import CheckpointError, ConfigError, TokensError
 from taming.models.transformer import Transformer, TransformerConfig
 from taming.models.vqgan import VQModel, VQModelConfig

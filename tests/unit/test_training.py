@@ -12,6 +12,7 @@ import torch
 
 from recipes import RECIPES, SIZE_PX, VQGAN, write_recipe
 from taming.checkpoints import load_checkpoint, load_transformer, load_vqgan, read_checkpoint, save_checkpoint
+from taming.configs import config_from_dict
 from taming.data import SCENE_CLASSES
 from taming.errors import ConfigError
 from taming.models import VQModel, VQModelConfig
@@ -19,7 +20,7 @@ from taming.modules.quantizers import EMAVectorQuantizer
 from taming.training.batches import Scenes, image_batch, load_scenes, step_rng, to_pixels
 from taming.training.kmeans import kmeans
 from taming.training.loop import Task, load_state, save_state, train
-from taming.training.recipe import Phase, Recipe, build, read_recipe
+from taming.training.recipe import Phase, Recipe, read_recipe
 from taming.training.transformer import TransformerTask
 from taming.training.vqgan import VQGANTask
 
@@ -33,7 +34,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
 def tokenizer(scenes: Scenes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved VQGAN with random weights whose codes lie among the latents, so that its tokens differ."""
     torch.manual_seed(0)
-    vqgan = VQModel(build(VQModelConfig, VQGAN, "model")).eval()
+    vqgan = VQModel(config_from_dict(VQModelConfig, VQGAN, "model")).eval()
     with torch.no_grad():
         z = vqgan.encode_latents(to_pixels(scenes.images[:4])).permute(0, 2, 3, 1).flatten(0, 2)  # (B*h*w, D)
     assert isinstance(vqgan.quantize, EMAVectorQuantizer)
@@ -204,7 +205,7 @@ def differences(a: object, b: object, where: str = "state") -> list[str]:
 def test_a_save_that_is_cut_off_leaves_the_state_before_it(tmp_path, scenes, monkeypatch):
     recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
     task, file = make_task(recipe, scenes), tmp_path / "state.pt"
-    save_state(task, file, 3)
+    save_state(task, recipe, file, 3)
     before = file.read_bytes()
 
     def cut_off(state: object, path: Path) -> None:
@@ -214,21 +215,50 @@ def test_a_save_that_is_cut_off_leaves_the_state_before_it(tmp_path, scenes, mon
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", cut_off)
         with pytest.raises(OSError, match="no space"):
-            save_state(task, file, 4)
+            save_state(task, recipe, file, 4)
     assert file.read_bytes() == before
-    assert load_state(make_task(recipe, scenes), file) == 3
-    save_state(task, file, 5)
-    assert load_state(task, file) == 5
+    assert load_state(make_task(recipe, scenes), recipe, file) == 3
+    save_state(task, recipe, file, 5)
+    assert load_state(task, recipe, file) == 5
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, scenes):
     recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
     steps = []
-    train(make_task(recipe, scenes), recipe, tmp_path, lambda step, figures: steps.append(step))
+    figures = train(make_task(recipe, scenes), recipe, tmp_path, lambda step, figures: steps.append(step))
     state = read_state(tmp_path)
-    train(make_task(recipe, scenes), recipe, tmp_path, lambda step, figures: steps.append(step))
-    assert steps == list(range(5))
+    again = train(make_task(recipe, scenes), recipe, tmp_path, lambda step, figures: steps.append(step))
+    assert steps == list(range(5)) and again == figures
     assert differences(read_state(tmp_path), state) == []
+
+
+def test_a_run_does_not_go_on_by_another_recipe(tmp_path, scenes):
+    """It did so in silence, and the file that it left was of neither."""
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
+    train(make_task(recipe, scenes), recipe, tmp_path)
+    before = (tmp_path / "state.pt").read_bytes()
+    other = replace(recipe, seed=recipe.seed + 1)
+    with pytest.raises(ConfigError, match="seed is 5, now 6"):
+        train(make_task(other, scenes), other, tmp_path)
+    assert (tmp_path / "state.pt").read_bytes() == before
+    train(make_task(recipe, scenes), replace(recipe, save_minutes=1.0, export_dtype="float16"), tmp_path)
+
+
+@pytest.mark.parametrize("quantizer", ["vq", "ema"])
+def test_a_codebook_starts_among_the_latents(quantizer, tmp_path, scenes):
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan", model={**VQGAN, "quantizer": quantizer})))
+    task = make_task(recipe, scenes)
+    assert isinstance(task, VQGANTask)
+    task.start_codebook(step_rng(0, 0))
+    with torch.no_grad():
+        indices = task.model.eval().encode(to_pixels(scenes.images)).indices
+    assert len(indices.unique()) > 8
+
+
+def test_crops_that_are_not_whole_tokens_are_refused(tmp_path, scenes):
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan", phases=[{"steps": 1, "batch_size": 1, "crop_px": 18}])))
+    with pytest.raises(ConfigError, match="18 is not a multiple of 4"):
+        make_task(recipe, scenes)
 
 
 def test_the_log_has_a_line_per_evaluation(tmp_path, scenes):
@@ -249,7 +279,7 @@ def test_an_exported_vqgan_is_the_trained_one_without_what_only_training_needs(t
     with torch.no_grad():
         assert torch.equal(vqgan.encode(pixels).indices, trained.encode(pixels).indices)
         assert torch.equal(vqgan(pixels)[0], trained(pixels)[0])
-    assert vqgan.config == replace(build(VQModelConfig, recipe.model, "model"), quantizer="vq")
+    assert vqgan.config == replace(config_from_dict(VQModelConfig, recipe.model, "model"), quantizer="vq")
     assert not any("cluster_size" in key or "embed_avg" in key for key in vqgan.state_dict())
 
 

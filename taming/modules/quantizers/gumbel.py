@@ -13,7 +13,7 @@ class GumbelQuantizer(nn.Module):
     """Scores every code by a 1x1 convolution and takes one.
 
     Encoding is deterministic (the likeliest code) unless a `generator` is passed or the module is training;
-    the reference adds noise even when it only encodes.
+    the reference adds noise even when it only encodes. Gradients reach the encoder in training mode only.
     """
 
     def __init__(

@@ -9,6 +9,6 @@ from torch import Tensor
 class Quantized:
     """Latents snapped to a codebook."""
 
-    z_q: Tensor  # (B, D, h, w) quantized latents; gradients pass straight through to the encoder
+    z_q: Tensor  # (B, D, h, w) quantized latents; in training, gradients pass straight through
     indices: Tensor  # (B, h, w) int64 codebook rows
     loss: Tensor  # () weighted codebook, commitment or KL loss

@@ -24,6 +24,8 @@ class VectorQuantizer(nn.Module):
         self.beta = beta
         self.legacy = legacy
         self.embedding = operations.Embedding(num_codes, dim)
+        if operations is nn:  # a host's layers may hold no weights before loading
+            nn.init.uniform_(self.embedding.weight, -1 / num_codes, 1 / num_codes)
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Quantized:
         """Quantize z (B, D, h, w); `generator` is there for quantizers that draw, nothing is random here."""
@@ -38,6 +40,11 @@ class VectorQuantizer(nn.Module):
         """Codes of `indices`, (B, h, w) -> (B, D, h, w)."""
         # Contiguous, or all of the decoder would run channels-last, which agrees with the reference one digit less.
         return self.embedding(indices).permute(0, 3, 1, 2).contiguous()
+
+    @torch.no_grad()
+    def start_at(self, vectors: Tensor) -> None:
+        """Put the codes at `vectors`, (K, D)."""
+        self.embedding.weight.copy_(vectors)
 
 
 def codebook(embedding: nn.Module, num_codes: int, like: Tensor) -> Tensor:

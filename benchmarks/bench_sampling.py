@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from benchmarks import ASSETS
-from benchmarks.peers import Reference, draw_with_gpt2, find_reference, load_reference, make_gpt2
+from benchmarks.peers import Reference, draw_with_gpt2, load_reference, make_gpt2
 from benchmarks.report import print_table, spread, write_results
+from devtools.reference import find_reference
 from taming import get_condition, load_transformer, load_vqgan
 from taming.models import Transformer, VQModel
 

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
 from io import StringIO
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks import ROOT
+from devtools.reference import reference_imports
 from taming.models import Transformer, VQModel
 from taming.modules.layout import ConvLayout
 
-# The reference imports these and needs nothing of them for what is measured here.
-STUBS = ("pytorch_lightning", "transformers", "taming.main")
+STUBS = {  # the reference imports these and needs nothing of them for what is measured here
+    "pytorch_lightning": {"LightningModule": nn.Module},
+    "transformers": {"top_k_top_p_filtering": None},
+    "taming.main": {"instantiate_from_config": lambda config: nn.Identity()},
+}
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,9 @@ class Reference:
         return self.vqgan.decode(z_q)
 
 
-def find_reference() -> Path | None:
-    """The unpacked reference package: where TAMING_REFERENCE says, or where dev.py puts it."""
-    folders = [Path(os.environ["TAMING_REFERENCE"])] if "TAMING_REFERENCE" in os.environ else []
-    folders += [ROOT / ".reference", *sorted((ROOT / ".reference").glob("*"))]
-    return next((folder for folder in folders if (folder / "taming" / "models" / "vqgan.py").is_file()), None)
-
-
 def load_reference(folder: Path, transformer: Transformer, vqgan: VQModel) -> Reference:
     """Build the reference's models in the shape of ours and give them our weights."""
-    with reference_imports(folder), redirect_stdout(StringIO()):
+    with reference_imports(folder, STUBS), redirect_stdout(StringIO()):
         mingpt = importlib.import_module("taming.modules.transformer.mingpt")
         models = importlib.import_module("taming.models.vqgan")
         config = transformer.config
@@ -67,27 +59,6 @@ def load_reference(folder: Path, transformer: Transformer, vqgan: VQModel) -> Re
     # The reference's quantizer has no running averages; the codes are all that decoding needs.
     theirs.load_state_dict({key: vqgan.state_dict()[key] for key in theirs.state_dict()})
     return Reference(gpt, theirs, mingpt.sample_with_past)
-
-
-@contextmanager
-def reference_imports(folder: Path) -> Iterator[None]:
-    """Let `taming` mean the reference for a while: its package and ours share the name."""
-    stubs = {name: ModuleType(name) for name in STUBS}
-    vars(stubs["pytorch_lightning"])["LightningModule"] = nn.Module
-    vars(stubs["transformers"])["top_k_top_p_filtering"] = None  # nothing is filtered here
-    vars(stubs["taming.main"])["instantiate_from_config"] = lambda config: nn.Identity()
-    ours = {name: module for name, module in sys.modules.items() if name.split(".")[0] in ("taming", *STUBS)}
-    for name in ours:
-        del sys.modules[name]
-    sys.modules.update(stubs)
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name in [name for name in sys.modules if name.split(".")[0] in ("taming", *STUBS)]:
-            del sys.modules[name]
-        sys.modules.update(ours)
 
 
 def make_gpt2(transformer: Transformer) -> nn.Module | None:

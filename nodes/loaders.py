@@ -6,8 +6,7 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..taming.checkpoints import VQGANPlan, codebook_fingerprint, plan_transformer, plan_vqgan
-from ..taming.checkpoints.load import SIDECAR_SUFFIXES
+from ..taming.checkpoints import VQGANPlan, codebook_fingerprint, companion_files, plan_transformer, plan_vqgan
 from . import host
 from .errors import blaming
 from .types import Tokenizer, TransformerHandle, TransformerSocket, VQGANHandle, VQGANSocket
@@ -134,8 +133,7 @@ def _file_states(folder: str, weights_name: str | None, config_name: str | None)
         return []
     weights = host.weights_path(folder, weights_name)
     config = host.config_path(folder, config_name)
-    sidecars = [weights.with_name(weights.stem + suffix) for suffix in SIDECAR_SUFFIXES]
-    return [_state(file) for file in (weights, config or weights, *sidecars) if file.is_file()]
+    return [_state(file) for file in (weights, config or weights, *companion_files(weights)) if file.is_file()]
 
 
 def _state(file: Path) -> tuple[str, int, int]:

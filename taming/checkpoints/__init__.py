@@ -4,6 +4,7 @@ from .embedded import embedded_models, weights_file
 from .load import (
     TransformerPlan,
     VQGANPlan,
+    companion_files,
     load_checkpoint,
     load_transformer,
     load_vqgan,
@@ -19,6 +20,7 @@ __all__ = [
     "TransformerPlan",
     "VQGANPlan",
     "codebook_fingerprint",
+    "companion_files",
     "embedded_models",
     "load_checkpoint",
     "load_transformer",

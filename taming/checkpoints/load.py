@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, TokensError
+from ..errors import CheckpointError, TamingError, TokensError
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModel, VQModelConfig
 from ..wording import shorten
@@ -24,7 +24,7 @@ from . import blank_layers
 from .detect import detect_transformer, detect_vqgan, transformer_disagreements, vqgan_disagreements
 from .metadata import FirstStageReference, codebook_fingerprint, decode_metadata
 from .parts import holds, take_part, without_training_keys
-from .read import Checkpoint, read_checkpoint
+from .read import Checkpoint, read_checkpoint, read_metadata
 from .upstream import first_stage_config, transformer_config, vqgan_config
 from .verify import check_agreement, check_condition, check_weights
 from .yaml_file import read_yaml
@@ -106,13 +106,28 @@ def plan_transformer(path: StrPath, config: ConfigInput = None) -> TransformerPl
     return _plan_transformer(checkpoint, _find_config(checkpoint, config))
 
 
+def companion_files(path: Path) -> list[Path]:
+    """The files beside the weights at `path` that loading them reads too: a configuration, a first stage."""
+    companions = [_find_sidecar(path)]
+    try:
+        metadata = decode_metadata(read_metadata(path), path.name)
+        if metadata is not None and metadata.first_stage is not None:
+            companions.append(_first_stage_file(path, metadata.first_stage))
+    except TamingError:
+        pass  # loading will say what is wrong
+    return [file for file in companions if file is not None]
+
+
 def _find_config(checkpoint: Checkpoint, config: ConfigInput) -> ConfigSource | None:
     if isinstance(config, Mapping):
         return ConfigSource(config, "the given config")
-    path = checkpoint.path
-    candidates = (path.with_name(path.stem + suffix) for suffix in SIDECAR_SUFFIXES)
-    file = Path(config) if config is not None else next((file for file in candidates if file.is_file()), None)
+    file = _find_sidecar(checkpoint.path) if config is None else Path(config)
     return None if file is None else ConfigSource(read_yaml(file), file.name)
+
+
+def _find_sidecar(path: Path) -> Path | None:
+    candidates = (path.with_name(path.stem + suffix) for suffix in SIDECAR_SUFFIXES)
+    return next((file for file in candidates if file.is_file()), None)
 
 
 def _plan_vqgan(checkpoint: Checkpoint, source: ConfigSource | None) -> VQGANPlan:
@@ -163,19 +178,27 @@ def _plan_first_stage(
         return _plan_vqgan(checkpoint, source if described else None)
     if reference is None:
         return None
-    name, file = checkpoint.path.name, reference.file
-    if file in ("", ".", "..") or not file.isprintable() or any(separator in file for separator in "/\\:"):
-        raise CheckpointError(f"{name} names its first stage by {shorten(file)}, which is not a bare file name.")
-    path = checkpoint.path.with_name(file)
-    if not path.is_file():
-        raise CheckpointError(f"{name} needs the tokenizer {file}, which is not beside it: put it in {path.parent}.")
-    plan = plan_vqgan(path)
+    file = _first_stage_file(checkpoint.path, reference)
+    plan = plan_vqgan(file)
     if codebook_fingerprint(plan.state_dict) != reference.codebook:
         raise TokensError(
-            f"{file} has another codebook than the one that {name} was trained on: its tokens mean other things. "
-            "Put the tokenizer that came with the transformer beside it."
+            f"{file.name} has another codebook than the one that {checkpoint.path.name} was trained on: its tokens "
+            "mean other things. Put the tokenizer that came with the transformer beside it."
         )
     return plan
+
+
+def _first_stage_file(path: Path, reference: FirstStageReference) -> Path:
+    """The tokenizer that the metadata of the transformer at `path` names.
+
+    Raises: CheckpointError if there is no such file beside it.
+    """
+    name, file = path.name, reference.file
+    if file in ("", ".", "..") or not file.isprintable() or any(separator in file for separator in "/\\:"):
+        raise CheckpointError(f"{name} names its first stage by {shorten(file)}, which is not a bare file name.")
+    if not path.with_name(file).is_file():
+        raise CheckpointError(f"{name} needs the tokenizer {file}, which is not beside it: put it in {path.parent}.")
+    return path.with_name(file)
 
 
 def _build(

@@ -67,6 +67,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(path, state_dict, metadata={})
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of the weights file at `path`, without its weights; empty for a file that has or shows none."""
+    try:
+        if identify_container(path) != "safetensors":
+            return {}
+        with safe_open(os.fspath(path), framework="pt", device="cpu") as file:
+            return file.metadata() or {}
+    except (CheckpointError, SafetensorError, OSError):
+        return {}
+
+
 def _load_pickled(path: Path, container: Container) -> object:
     if container == "zip" and path.suffix != ".safetensors":  # torch goes by that extension where it is given a path
         return torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from devtools import ROOT
 from live_server import LiveServer, Message, Run
-from prompts import CELLS, DECODE, LOAD, SAMPLE, SHOW, VQGAN, drawing, node, pixels, reconstruction
+from prompts import CELLS, DECODE, LOAD, SAMPLE, SHOW, TRANSFORMER, VQGAN, drawing, node, pixels, reconstruction
 
 ASSETS = ROOT / "taming" / "assets"
 GRAY = 128
@@ -94,6 +95,18 @@ def test_a_file_that_was_replaced_is_read_again(server: LiveServer):
     copy_vqgan(file, brightness=0.5)
     second = picture(server.watch(prompt))
     assert second.mean() > first.mean() + 20
+
+
+def test_a_first_stage_that_a_transformer_names_is_read_again_when_it_was_replaced(server: LiveServer):
+    folder = server.base / "models" / "taming_transformers"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ASSETS / Path(TRANSFORMER).name, folder / "mine.safetensors")
+    copy_vqgan(folder / Path(VQGAN).name, brightness=0.0)
+    prompt = drawing()
+    prompt[LOAD]["inputs"]["transformer_name"] = "mine.safetensors"
+    first = picture(server.watch(prompt))
+    copy_vqgan(folder / Path(VQGAN).name, brightness=0.5)
+    assert picture(server.watch(prompt)).mean() > first.mean() + 20
 
 
 def copy_vqgan(target: Path, brightness: float) -> None:

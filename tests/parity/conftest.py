@@ -6,19 +6,15 @@ imported for a moment in its place, and modules it imports but this comparison d
 """
 
 import importlib
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-ROOT = Path(__file__).resolve().parents[2]
+from devtools.reference import find_reference, reference_imports
 
 REFERENCE_NAMES = {
     "GPT": "taming.modules.transformer.mingpt",
@@ -59,40 +55,20 @@ def reference_filter() -> Callable[..., Tensor]:
 @pytest.fixture(scope="session")
 def reference() -> SimpleNamespace:
     """The reference's own classes and functions, by name."""
-    folder = Path(os.environ.get("TAMING_REFERENCE") or ROOT / ".reference")
-    if not (folder / "taming").is_dir():
-        pytest.skip(f"the reference package is not in {folder}; `python3 dev.py test` installs it")
+    folder = find_reference()
+    if folder is None:
+        pytest.skip("the reference package is not here; `python3 dev.py test` installs it")
     classes: dict[str, Any] = {"DummyLoss": nn.Identity}
 
     def instantiate_from_config(config: dict) -> object:
         return classes[config["target"].rpartition(".")[2]](**config.get("params", {}))
 
-    with _reference_imports(folder, instantiate_from_config):
+    stubs = {
+        "pytorch_lightning": {"LightningModule": nn.Module},
+        "transformers": {"top_k_top_p_filtering": top_k_top_p_filtering},
+        "taming.main": {"instantiate_from_config": instantiate_from_config},
+    }
+    with reference_imports(folder, stubs):
         for name, module in REFERENCE_NAMES.items():
             classes[name] = getattr(importlib.import_module(module), name)
     return SimpleNamespace(**classes)
-
-
-@contextmanager
-def _reference_imports(folder: Path, instantiate_from_config: Callable[[dict], object]) -> Iterator[None]:
-    """Let `taming` mean the reference, with the packages it names but does not need here replaced by stubs."""
-    stubs = {name: ModuleType(name) for name in ("pytorch_lightning", "transformers", "taming.main")}
-    vars(stubs["pytorch_lightning"])["LightningModule"] = nn.Module
-    vars(stubs["transformers"])["top_k_top_p_filtering"] = top_k_top_p_filtering
-    vars(stubs["taming.main"])["instantiate_from_config"] = instantiate_from_config
-    saved = {name: module for name, module in sys.modules.items() if _is_taming(name) or name in stubs}
-    for name in saved:
-        del sys.modules[name]
-    sys.modules.update(stubs)
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name in [name for name in sys.modules if _is_taming(name) or name in stubs]:
-            del sys.modules[name]
-        sys.modules.update(saved)
-
-
-def _is_taming(name: str) -> bool:
-    return name.partition(".")[0] == "taming"

@@ -7,15 +7,8 @@ import safetensors.torch
 import torch
 import yaml
 
-from hostile import (
-    NOT_A_TRANSFORMER,
-    NOT_A_VQGAN,
-    YAML,
-    Hostile,
-    transformer_metadata,
-    vqgan_metadata,
-    weights_bytes,
-)
+from hostile import NOT_A_TRANSFORMER, NOT_A_VQGAN, YAML, Hostile
+from hostile.forge import transformer_metadata, vqgan_metadata, weights_bytes
 from published import net2net_weights, net2net_yaml, transformer_weights, vqgan_weights, vqgan_yaml
 from taming.checkpoints import load_checkpoint, load_transformer, load_vqgan, plan_transformer, plan_vqgan
 from taming.errors import CheckpointError, ConfigError, TamingError, TokensError

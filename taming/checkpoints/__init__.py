@@ -1,17 +1,10 @@
 """Weights files: reading them safely, telling what they hold, building models from them, writing them."""
 
 from .embedded import embedded_models, weights_file
-from .load import (
-    TransformerPlan,
-    VQGANPlan,
-    companion_files,
-    load_checkpoint,
-    load_transformer,
-    load_vqgan,
-    plan_transformer,
-    plan_vqgan,
-)
+from .load import load_checkpoint, load_transformer, load_vqgan
 from .metadata import codebook_fingerprint
+from .plan_transformer import TransformerPlan, companion_files, plan_transformer
+from .plan_vqgan import VQGANPlan, plan_vqgan
 from .read import Checkpoint, read_checkpoint
 from .save import save_checkpoint
 

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from ..errors import ConfigError
 from ..models.transformer import Transformer
 from ..models.vqgan import VQModel
-from .load import plan_vqgan
 from .metadata import METADATA_KEY, FirstStageReference, PackMetadata, codebook_fingerprint, encode_metadata
+from .plan_vqgan import plan_vqgan
 
 
 def save_checkpoint(

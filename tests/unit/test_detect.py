@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from taming.checkpoints.detect_transformer import detect_transformer
+from taming.checkpoints.detect_vqgan import detect_vqgan
 from torch import Tensor
 
 from published import Shapes, prefixed, transformer_shapes, transformer_weights, vqgan_shapes, vqgan_weights
-from taming.checkpoints.detect import detect_transformer, detect_vqgan
 from taming.checkpoints.parts import holds, take_part
 from taming.checkpoints.read import Checkpoint
 from taming.errors import ConfigError, UnsupportedCheckpointError

@@ -5,7 +5,8 @@ import yaml
 
 from hostile import YAML, Hostile
 from published import net2net_yaml, vqgan_yaml
-from taming.checkpoints.upstream import first_stage_config, transformer_config, vqgan_config
+from taming.checkpoints.upstream_transformer import first_stage_config, transformer_config
+from taming.checkpoints.upstream_vqgan import vqgan_config
 from taming.checkpoints.yaml_file import read_yaml
 from taming.conditioning import ConditionConfig
 from taming.errors import ConfigError

@@ -1,0 +1,41 @@
+"""Where the configuration of a weights file comes from.
+
+It is looked for in this order: the caller's, a YAML file beside the weights with the same stem, the metadata in the
+file, the shapes of the weights. Whichever it is, it has to agree with the shapes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .read import Checkpoint
+from .yaml_file import read_yaml
+
+SIDECAR_SUFFIXES = (".yaml", ".yml", "-project.yaml")
+
+StrPath = str | os.PathLike[str]
+ConfigInput = StrPath | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class ConfigSource:
+    """A configuration from outside of the weights file."""
+
+    values: Mapping[str, Any]
+    where: str  # for messages
+
+
+def find_config(checkpoint: Checkpoint, config: ConfigInput) -> ConfigSource | None:
+    if isinstance(config, Mapping):
+        return ConfigSource(config, "the given config")
+    file = find_sidecar(checkpoint.path) if config is None else Path(config)
+    return None if file is None else ConfigSource(read_yaml(file), file.name)
+
+
+def find_sidecar(path: Path) -> Path | None:
+    candidates = (path.with_name(path.stem + suffix) for suffix in SIDECAR_SUFFIXES)
+    return next((file for file in candidates if file.is_file()), None)

@@ -19,6 +19,7 @@ from benchmarks.peers import Reference, draw_with_gpt2, load_reference, make_gpt
 from benchmarks.report import print_table, spread, write_results
 from devtools.reference import find_reference
 from taming import get_condition, load_transformer, load_vqgan
+from taming.conditioning import Condition, Window
 from taming.models import Transformer, VQModel
 
 LABEL = "alpine"
@@ -59,6 +60,7 @@ def contenders(
     """What is timed: for each contender, drawing the tokens and decoding a whole grid of them."""
     grid, dim = transformer.config.grid, vqgan.config.embed_dim
     condition = get_condition(transformer, label=LABEL)
+    prefix = prefix_of(condition)
     whole = transformer.sample(condition)  # (1, h, w)
     with_decoder = torch.no_grad()(vqgan.decode_indices)
     parts: dict[str, dict[str, Step]] = {
@@ -69,20 +71,25 @@ def contenders(
     }
     if reference is not None:
         parts[REFERENCE] = {
-            "tokens": lambda: reference.draw_tokens(condition.prefix, num_tokens),
+            "tokens": lambda: reference.draw_tokens(prefix, num_tokens),
             "decode": lambda: reference.decode(whole.flatten(1), grid, dim),
         }
     gpt2 = make_gpt2(transformer)
     if gpt2 is not None:
-        parts[GPT2] = {"tokens": lambda: draw_with_gpt2(gpt2, condition.prefix, num_tokens)}
+        parts[GPT2] = {"tokens": lambda: draw_with_gpt2(gpt2, prefix, num_tokens)}
     return parts
+
+
+def prefix_of(condition: Condition) -> Tensor:
+    grid = condition.transformer.config.grid
+    return condition.prefix.at(Window(0, 0, *grid, grid))
 
 
 def check_agreement(transformer: Transformer, vqgan: VQModel, reference: Reference, num_tokens: int) -> dict[str, Any]:
     """Show that both sides do the same work: greedy tokens equal, pixels equal within float noise."""
     condition = get_condition(transformer, label=LABEL)
     ours = transformer.sample(condition, num_steps=num_tokens, temperature=0)
-    theirs = reference.draw_tokens(condition.prefix, num_tokens, greedy=True)
+    theirs = reference.draw_tokens(prefix_of(condition), num_tokens, greedy=True)
     grid = transformer.sample(condition)
     with torch.no_grad():
         pixels = vqgan.decode_indices(grid)

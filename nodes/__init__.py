@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .codec import TamingDecode, TamingEncode
 from .conditions import TamingClassCondition
+from .edits import TamingForgetTokens, TamingPadTokens
 from .host import register_folders
 from .loaders import TamingLoadTransformer, TamingLoadVQGAN
 from .sample import TamingSample
@@ -26,6 +27,8 @@ class TamingExtension(ComfyExtension):
             TamingLoadTransformer,
             TamingEncode,
             TamingEmptyTokens,
+            TamingForgetTokens,
+            TamingPadTokens,
             TamingClassCondition,
             TamingSample,
             TamingDecode,

@@ -101,7 +101,9 @@ def _patcher(
     comfy.model_management.archive_model_dtypes(model)
     patcher = comfy.model_patcher.CoreModelPatcher(model, load_device=device, offload_device=offload_device)
     if patcher.is_dynamic():  # the weights stay as assigned, and an embedding gives its output the type of its weight
-        state_dict = {key: weight.to(dtype) for key, weight in state_dict.items()}
+        state_dict = {
+            key: weight.to(dtype) if weight.is_floating_point() else weight for key, weight in state_dict.items()
+        }
     model.load_state_dict(state_dict, strict=True, assign=patcher.is_dynamic())
     return patcher
 

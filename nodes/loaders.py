@@ -120,7 +120,7 @@ class TamingLoadTransformer(io.ComfyNode):
 
 def _vqgan_handle(plan: VQGANPlan, name: str) -> VQGANHandle:
     config = plan.config
-    tokenizer = Tokenizer(name, codebook_fingerprint(plan.state_dict), config.n_embed, config.factor)
+    tokenizer = Tokenizer(name, codebook_fingerprint(plan.state_dict), config.num_tokens, config.factor)
     return VQGANHandle(host.place_vqgan(plan), config, tokenizer)
 
 

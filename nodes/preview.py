@@ -28,9 +28,8 @@ class GrowingPicture:
 
     def __init__(self, transformer: TransformerHandle, tokens: Tokens) -> None:
         self._decoder = transformer.first_stage if host.wants_previews() else None
-        self._known = tokens.known[0].clone()  # (h, w)
-        self._order = (~tokens.known).flatten(1).any(0).nonzero()[:, 0]  # cells in the order that they are drawn in
-        self._progress = host.Progress(len(self._order))
+        self._grid = tuple(tokens.indices.shape[1:])
+        self._progress: host.Progress | None = None
         self._due_step = 0.0
         self._due_time = 0.0
 
@@ -42,20 +41,18 @@ class GrowingPicture:
     @property
     def memory(self) -> int:
         """Bytes that showing a picture takes."""
-        return decode_bytes(self._decoder.config, *self._known.shape) if self._decoder else 0
+        return decode_bytes(self._decoder.config, *self._grid) if self._decoder else 0
 
-    def __call__(self, done: int, total: int, indices: Tensor) -> None:
+    def __call__(self, done: int, total: int, indices: Tensor, known: Tensor) -> None:
+        self._progress = self._progress or host.Progress(total)
         picture = None
         if host.wants_previews() and (done >= self._due_step or time.monotonic() >= self._due_time or done == total):
-            picture = self._draw(done, indices[:1])
+            picture = self._draw(indices[:1], known[0].cpu())
             self._due_step = done + SHARE * total
             self._due_time = time.monotonic() + INTERVAL_SECONDS
         self._progress.update(done, picture)
 
-    def _draw(self, done: int, indices: Tensor) -> Image.Image:
-        shown = self._known.flatten().clone()
-        shown[self._order[:done]] = True
-        shown = shown.view_as(self._known)  # (h, w)
+    def _draw(self, indices: Tensor, shown: Tensor) -> Image.Image:
         height = shown.shape[0]
         # The decoder looks at the whole picture: cells that are not drawn yet repeat the last one above them.
         above = torch.where(shown, torch.arange(height)[:, None], 0).cummax(0).values

@@ -104,18 +104,10 @@ class TamingSample(io.ComfyNode):
 
 
 def check_tokens(transformer: TransformerHandle, tokens: Tokens) -> None:
-    """Raise TokensError unless the transformer was trained on grids of this size and on this codebook."""
-    config, tokenizer = transformer.config, tokens.tokenizer
-    check_vocabulary(transformer.model, tokenizer.num_codes)
+    """Raise TokensError unless the transformer was trained on this codebook."""
+    check_vocabulary(transformer.model, tokens.tokenizer.num_codes)
     if transformer.first_stage is not None:
         tokens.check_tokenizer(transformer.first_stage.tokenizer)
-    if tuple(tokens.indices.shape[1:]) != tuple(config.grid):
-        height, width = (side * tokenizer.factor for side in config.grid)
-        found_height, found_width = (side * tokenizer.factor for side in tokens.indices.shape[1:])
-        raise TokensError(
-            f"they are of a {found_width}x{found_height} px picture, and {transformer.name} draws {width}x{height} px. "
-            f"Set Empty Tokens to {width}x{height}, or encode a picture of that size."
-        )
 
 
 def build_condition(

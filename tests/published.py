@@ -28,6 +28,7 @@ def vqgan_shapes(
     n_embed: int = 24,
     channels: int = 3,
     quantizer: str = "vq",
+    mid_attention: bool = True,
 ) -> Shapes:
     """Every weight of a VQGAN; two levels by default, so f=2."""
     widths = [ch * m for m in ch_mult]
@@ -35,7 +36,7 @@ def vqgan_shapes(
     for coder, in_channels, out_channels in (("encoder", channels, z_channels), ("decoder", z_channels, channels)):
         first, last = (ch, widths[-1]) if coder == "encoder" else (widths[-1], widths[0])
         shapes |= conv(f"{coder}.conv_in", first, in_channels, 3)
-        shapes |= middle(f"{coder}.mid", widths[-1])
+        shapes |= middle(f"{coder}.mid", widths[-1], mid_attention)
         shapes |= norm(f"{coder}.norm_out", last) | conv(f"{coder}.conv_out", out_channels, last, 3)
     for i, width in enumerate(widths):
         before, after = ([ch, *widths][i], [*widths, widths[-1]][i + 1])
@@ -143,9 +144,9 @@ def attention(name: str, channels: int) -> Shapes:
     return shapes
 
 
-def middle(name: str, channels: int) -> Shapes:
+def middle(name: str, channels: int, attended: bool) -> Shapes:
     blocks = resnet(f"{name}.block_1", channels, channels) | resnet(f"{name}.block_2", channels, channels)
-    return blocks | attention(f"{name}.attn_1", channels)
+    return blocks | (attention(f"{name}.attn_1", channels) if attended else {})
 
 
 def level(name: str, in_channels: int, out_channels: int, num_blocks: int, attended: bool) -> Shapes:

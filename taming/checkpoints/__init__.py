@@ -1,5 +1,6 @@
 """Weights files: reading them safely, telling what they hold, building models from them, writing them."""
 
+from .convert import convert_checkpoint
 from .embedded import embedded_models, weights_file
 from .load import load_checkpoint, load_transformer, load_vqgan
 from .metadata import codebook_fingerprint
@@ -14,6 +15,7 @@ __all__ = [
     "VQGANPlan",
     "codebook_fingerprint",
     "companion_files",
+    "convert_checkpoint",
     "embedded_models",
     "load_checkpoint",
     "load_transformer",

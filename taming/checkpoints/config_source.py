@@ -16,6 +16,7 @@ from .read import Checkpoint
 from .yaml_file import read_yaml
 
 SIDECAR_SUFFIXES = (".yaml", ".yml", "-project.yaml")
+DIFFUSERS_STEM, DIFFUSERS_CONFIG = "diffusion_pytorch_model", "config.json"
 
 StrPath = str | os.PathLike[str]
 ConfigInput = StrPath | Mapping[str, Any] | None
@@ -37,5 +38,8 @@ def find_config(checkpoint: Checkpoint, config: ConfigInput) -> ConfigSource | N
 
 
 def find_sidecar(path: Path) -> Path | None:
-    candidates = (path.with_name(path.stem + suffix) for suffix in SIDECAR_SUFFIXES)
-    return next((file for file in candidates if file.is_file()), None)
+    """The configuration beside the weights at `path`, by their stem, or by the fixed names that diffusers uses."""
+    names = [path.stem + suffix for suffix in SIDECAR_SUFFIXES]
+    if path.stem == DIFFUSERS_STEM:
+        names.append(DIFFUSERS_CONFIG)
+    return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)

@@ -10,25 +10,24 @@ from typing import Any
 from ..conditioning import ConditionConfig
 from ..errors import ConfigError, UnsupportedCheckpointError
 from ..models.transformer import TransformerConfig
+from ..models.vqgan import VQModelConfig
+from .orders import Order
 from .shapes import Weights, count_parts, differences, shape_of
+from .upstream_condition import box_condition, class_condition, map_condition
 
 MAX_LAYERS = 256  # more are a file made to waste time
 PUBLISHED_HEADS = 16
 PUBLISHED_HEADS_BY_SIZE = {(48, 1536): 24}  # (layers, width): class-conditional ImageNet
-# (block size, vocabulary) of the published models that put one condition token before a 16 x 16 grid.
-PUBLISHED_CONDITIONS = {
-    (256, 16384): ConditionConfig(kind="class", num_classes=1000),  # ImageNet
-    (256, 1024): ConditionConfig(kind="unconditional", sos_token=0),  # FFHQ, CelebA-HQ
-}
-PUBLISHED_GRID = (16, 16)
-UNSUPPORTED_BLOCK_SIZES = {
-    512: "conditioned on coordinates or another picture, as FacesHQ and S-FLCKR are",
-    348: "conditioned on object boxes, as COCO and Open Images scenes are",
-}
+PUBLISHED_SIDE = 16  # cells of the published grids
+PUBLISHED_DOWN_FACTOR = 16
 
 
-def detect_transformer(weights: Weights, name: str) -> TransformerConfig:
+def detect_transformer(
+    weights: Weights, name: str, cond_stage: VQModelConfig | None = None, order: Order = ()
+) -> TransformerConfig:
     """The configuration of the transformer whose `weights` (published keys, no prefix) the file `name` holds.
+
+    `cond_stage` is the VQGAN of its maps, where the file holds one, `order` that of the file's permuter.
 
     Raises: UnsupportedCheckpointError if a telling key is missing; ConfigError if the published models do not tell
         what the shapes cannot.
@@ -37,8 +36,9 @@ def detect_transformer(weights: Weights, name: str) -> TransformerConfig:
     return TransformerConfig(
         **sizes,
         n_head=_published_heads(sizes["n_layer"], sizes["n_embd"], name),
-        grid=PUBLISHED_GRID,
-        condition=_published_condition(sizes["block_size"], sizes["vocab_size"], name),
+        grid=(PUBLISHED_SIDE, PUBLISHED_SIDE),
+        order=order,
+        condition=_published_condition(sizes["block_size"], sizes["vocab_size"], cond_stage, name),
     )
 
 
@@ -78,13 +78,21 @@ def _published_heads(n_layer: int, n_embd: int, name: str) -> int:
     return num_heads
 
 
-def _published_condition(block_size: int, vocab_size: int, name: str) -> ConditionConfig:
-    if block_size in UNSUPPORTED_BLOCK_SIZES:
-        raise UnsupportedCheckpointError(
-            f"{name} reads {block_size} tokens, so it seems to be {UNSUPPORTED_BLOCK_SIZES[block_size]}: "
-            "not supported by this version. If it is not, put its YAML configuration beside it."
-        )
-    condition = PUBLISHED_CONDITIONS.get((block_size, vocab_size))
+def _published_condition(
+    block_size: int, vocab_size: int, cond_stage: VQModelConfig | None, name: str
+) -> ConditionConfig:
+    """What the published models of this size were conditioned on, `block_size` being the condition and the grid."""
+    if cond_stage is not None:
+        return map_condition(cond_stage)
+    cells = PUBLISHED_SIDE**2
+    boxes = box_condition("coco_scenes", {"use_group_parameter": True}, name)
+    known = {
+        (cells, 16384): class_condition(1000),  # ImageNet
+        (cells, 1024): ConditionConfig(sos_token=0),  # FFHQ, CelebA-HQ
+        (2 * cells, 1024): ConditionConfig("coordinates", num_codes=1024, down_factor=PUBLISHED_DOWN_FACTOR),  # FacesHQ
+        (cells + boxes.length(0, 0), 8192): boxes,  # COCO scenes
+    }
+    condition = known.get((block_size, vocab_size))
     if condition is None:
         raise ConfigError(
             f"{name} does not say what it was conditioned on, and no published model has its {vocab_size} tokens and "

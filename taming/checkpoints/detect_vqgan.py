@@ -1,15 +1,15 @@
 """The architecture of a VQGAN from the names and shapes of its weights.
 
-What shapes cannot tell (dropout, loss weights) is taken from the published models.
+What shapes cannot tell (dropout, loss weights, how a code is chosen) is taken from the published models.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import torch
 
 from ..errors import UnsupportedCheckpointError
-from ..models.vqgan import VQModelConfig
-from .keymaps import CODEBOOK_KEYS
+from ..models.vqgan import QuantizerKind, VQModelConfig
+from .keymaps import CODEBOOK_KEYS, USED_KEY
 from .shapes import Weights, count_parts, differences, shape_of
 from .upstream_vqgan import PUBLISHED_KL_WEIGHT
 
@@ -18,9 +18,13 @@ MAX_LEVELS = 8
 MAX_BLOCKS = 256  # per level; more are a file made to waste time
 GROUP_SIZE = 32  # GroupNorm needs widths that are multiples of it
 VQGAN_FIELDS_IN_SHAPES = (
-    *("quantizer", "n_embed", "embed_dim", "ch", "ch_mult", "num_res_blocks"),
-    *("in_channels", "out_ch", "z_channels", "resamp_with_conv"),
+    *("n_embed", "embed_dim", "ch", "ch_mult", "num_res_blocks", "mid_attention"),
+    *("in_channels", "out_ch", "z_channels", "resamp_with_conv", "num_used"),
 )
+# Codebooks that are stored alike, and are told apart by what else is in the file or by the architecture.
+SAME_KEYS = ("vq", "cosine", "dot")
+F16_WIDTHS, AMUSED_WIDTHS = (1, 1, 2, 2, 4), (1, 2, 2, 4, 6)
+IBQ_RES_BLOCKS = 4
 
 
 def detect_vqgan(weights: Weights, name: str) -> VQModelConfig:
@@ -28,31 +32,32 @@ def detect_vqgan(weights: Weights, name: str) -> VQModelConfig:
 
     Raises: UnsupportedCheckpointError if a telling key is missing or the model is of a kind that is not built here.
     """
-    quantizer, n_embed = _detect_codebook(weights, name)
+    kind, n_embed = _detect_codebook(weights, name)
     ch, in_channels = shape_of(weights, "encoder.conv_in.weight", 4, name)[:2]
     num_levels = count_parts(weights, "encoder.down.", MAX_LEVELS, name)
-    widths = [shape_of(weights, f"encoder.down.{i}.block.0.conv1.weight", 4, name)[0] for i in range(num_levels)]
-    if any(width % ch or width % GROUP_SIZE for width in (ch, *widths)):
-        raise UnsupportedCheckpointError(
-            f"{name} has levels of {', '.join(map(str, widths))} channels; they must be multiples of {GROUP_SIZE} "
-            f"and of the first width, {ch}."
-        )
-    if "encoder.mid.attn_1.q.weight" not in weights:
-        raise UnsupportedCheckpointError(f"{name} has no attention in the middle (encoder.mid.attn_1): not supported.")
+    ch_mult = _detect_widths(weights, ch, num_levels, name)
     embed_dim, z_channels = shape_of(weights, "quant_conv.weight", 4, name)[:2]
     if shape_of(weights, "encoder.conv_out.weight", 4, name)[0] == 2 * z_channels:
         raise UnsupportedCheckpointError(f"{name} holds a continuous autoencoder (double_z), which has no tokens.")
+    num_res_blocks = count_parts(weights, "encoder.down.0.block.", MAX_BLOCKS, name)
+    mid_attention = "encoder.mid.attn_1.q.weight" in weights
+    if kind == "vq" and (ch_mult, num_res_blocks, embed_dim) == (F16_WIDTHS, IBQ_RES_BLOCKS, z_channels):
+        kind = "dot"  # IBQ; nothing else of these widths was published with four blocks
+    is_amused = ch_mult == AMUSED_WIDTHS and not mid_attention
     attended = [i for i in range(num_levels) if f"encoder.down.{i}.attn.0.q.weight" in weights]
     return VQModelConfig(
         n_embed=n_embed,
         embed_dim=embed_dim,
-        quantizer=quantizer,
-        kl_weight=PUBLISHED_KL_WEIGHT if quantizer == "gumbel" else VQModelConfig.kl_weight,
+        quantizer=kind,
+        kl_weight=PUBLISHED_KL_WEIGHT if kind == "gumbel" else VQModelConfig.kl_weight,
+        num_used=_detect_remap(weights, n_embed, name),
+        pixel_range="unit" if is_amused else "signed",
         ch=ch,
-        ch_mult=tuple(width // ch for width in widths),
-        num_res_blocks=count_parts(weights, "encoder.down.0.block.", MAX_BLOCKS, name),
+        ch_mult=ch_mult,
+        num_res_blocks=num_res_blocks,
         attn_resolutions=tuple(RESOLUTION >> i for i in attended),
         resolution=RESOLUTION,
+        mid_attention=mid_attention,
         in_channels=in_channels,
         out_ch=shape_of(weights, "decoder.conv_out.weight", 4, name)[0],
         z_channels=z_channels,
@@ -64,6 +69,8 @@ def vqgan_disagreements(config: VQModelConfig, weights: Weights, name: str) -> l
     """Where `config` says one thing and the shapes of `weights` another."""
     detected = detect_vqgan(weights, name)
     found = differences(config, {field: getattr(detected, field) for field in VQGAN_FIELDS_IN_SHAPES})
+    if config.quantizer != detected.quantizer and not {config.quantizer, detected.quantizer} <= set(SAME_KEYS):
+        found += differences(config, {"quantizer": detected.quantizer})
     wanted, present = (
         [level for level in range(len(detected.ch_mult)) if c.has_attention(level)] for c in (config, detected)
     )
@@ -72,7 +79,18 @@ def vqgan_disagreements(config: VQModelConfig, weights: Weights, name: str) -> l
     return found
 
 
-def _detect_codebook(weights: Weights, name: str) -> tuple[Literal["vq", "gumbel", "ema"], int]:
+def _detect_widths(weights: Weights, ch: int, num_levels: int, name: str) -> tuple[int, ...]:
+    """The width of each level in multiples of the first, `ch`."""
+    widths = [shape_of(weights, f"encoder.down.{i}.block.0.conv1.weight", 4, name)[0] for i in range(num_levels)]
+    if any(width % ch or width % GROUP_SIZE for width in (ch, *widths)):
+        raise UnsupportedCheckpointError(
+            f"{name} has levels of {', '.join(map(str, widths))} channels; they must be multiples of {GROUP_SIZE} "
+            f"and of the first width, {ch}."
+        )
+    return tuple(width // ch for width in widths)
+
+
+def _detect_codebook(weights: Weights, name: str) -> tuple[QuantizerKind, int]:
     """The kind of quantizer and the number of codes."""
     key = next((key for key in CODEBOOK_KEYS if key in weights), None)
     if key is None:
@@ -80,9 +98,30 @@ def _detect_codebook(weights: Weights, name: str) -> tuple[Literal["vq", "gumbel
             f"{name} has no codebook (quantize.*), so it is a continuous autoencoder, not a VQGAN. "
             "It belongs in the Load VAE node."
         )
-    if "quantize.used" in weights:
-        raise UnsupportedCheckpointError(f"{name} has a remapped codebook (quantize.used), which is not supported.")
     num_codes = shape_of(weights, key, 2, name)[0]
     if key == "quantize.embed.weight":
         return "gumbel", num_codes
+    if "quantize.codebook_used" in weights:  # a training statistic of LlamaGen, whose published models are all cosine
+        return "cosine", num_codes
     return ("ema" if "quantize.embedding.cluster_size" in weights else "vq"), num_codes
+
+
+def _detect_remap(weights: Weights, n_embed: int, name: str) -> int:
+    """The number of codes that have a token, 0 where all have."""
+    if USED_KEY not in weights:
+        return 0
+    (num_used,) = shape_of(weights, USED_KEY, 1, name)
+    used = weights[USED_KEY]
+    if used.is_meta:  # only the shapes are known
+        return num_used
+    whole = used.to(torch.int64)
+    if not torch.equal(whole.to(used.dtype), used) or whole.unique().numel() != num_used:
+        raise UnsupportedCheckpointError(
+            f"{name} has a remapped codebook ({USED_KEY}) that does not list each code once."
+        )
+    if whole.min() < 0 or whole.max() >= n_embed:
+        raise UnsupportedCheckpointError(
+            f"{name} has a remapped codebook ({USED_KEY}) that lists codes {int(whole.min())} to {int(whole.max())}; "
+            f"it has codes 0 to {n_embed - 1}."
+        )
+    return num_used

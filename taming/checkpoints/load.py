@@ -14,7 +14,7 @@ from ..models.vqgan import VQModel
 from . import blank_layers
 from .config_source import ConfigInput, StrPath, find_config
 from .parts import holds
-from .plan_transformer import TransformerPlan, plan_transformer, transformer_plan
+from .plan_transformer import TransformerPlan, plan_transformer
 from .plan_vqgan import VQGANPlan, plan_vqgan, vqgan_plan
 from .read import read_checkpoint
 
@@ -36,13 +36,18 @@ def load_transformer(
 ) -> tuple[Transformer, VQModel | None]:
     """Load a transformer and its first stage, in float32 and eval mode.
 
-    The first stage is the one that the file holds or that its metadata names; None if it does neither.
+    The first stage is the one that the file holds or that its metadata names; None if it does neither. The VQGAN of
+    a transformer's maps comes as its `cond_stage`.
 
     Raises: CheckpointError, UnsupportedCheckpointError, ConfigError; TokensError if the two do not belong together.
     """
     plan = plan_transformer(path, config)
     vqgan = None if plan.first_stage is None else _build(VQModel, plan.first_stage, operations)
-    return _build(Transformer, plan, operations), vqgan
+    transformer = _build(Transformer, plan, operations)
+    if plan.cond_stage is not None:
+        shared = plan.cond_stage is plan.first_stage
+        transformer.cond_stage = vqgan if shared else _build(VQModel, plan.cond_stage, operations)
+    return transformer, vqgan
 
 
 def load_checkpoint(path: StrPath, config: ConfigInput = None) -> VQModel | Transformer:
@@ -50,7 +55,7 @@ def load_checkpoint(path: StrPath, config: ConfigInput = None) -> VQModel | Tran
     checkpoint = read_checkpoint(path)
     source = find_config(checkpoint, config)
     if holds(checkpoint, "transformer"):
-        return _build(Transformer, transformer_plan(checkpoint, source))
+        return load_transformer(path, config)[0]
     return _build(VQModel, vqgan_plan(checkpoint, source))
 
 
@@ -62,9 +67,9 @@ def _build(
     """The model of `plan`, owning its weights: the file may change or go afterwards."""
     with torch.device("meta"):
         model = model_class(plan.config, operations)
-    owned = {
-        key: tensor.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    weights = {
+        key: tensor.to(torch.float32 if tensor.is_floating_point() else None, copy=True).contiguous()
         for key, tensor in plan.state_dict.items()
     }
-    model.load_state_dict(owned, strict=True, assign=True)
+    model.load_state_dict(weights, strict=True, assign=True)
     return model.eval()

@@ -39,7 +39,8 @@ class PackMetadata:
 
     model: Family
     config: VQModelConfig | TransformerConfig
-    first_stage: FirstStageReference | None = None
+    first_stage: FirstStageReference | VQModelConfig | None = None  # a transformer's tokenizer: beside it, or within
+    cond_stage: VQModelConfig | None = None  # the tokenizer of its maps, within
 
 
 def encode_metadata(metadata: PackMetadata) -> str:
@@ -49,8 +50,9 @@ def encode_metadata(metadata: PackMetadata) -> str:
         "model": metadata.model,
         "config": config_to_dict(metadata.config),
     }
-    if metadata.first_stage is not None:
-        document["first_stage"] = config_to_dict(metadata.first_stage)
+    for name in ("first_stage", "cond_stage"):
+        if getattr(metadata, name) is not None:
+            document[name] = config_to_dict(getattr(metadata, name))
     return json.dumps(document)
 
 
@@ -73,11 +75,14 @@ def decode_metadata(metadata: Mapping[str, str], name: str) -> PackMetadata | No
     model = document.get("model")
     if model != "vqgan" and model != "transformer":
         raise ConfigError(f"{where} names the model {shorten(model)}; known are vqgan, transformer.")
-    first_stage = document.get("first_stage")
+    first_stage, cond_stage = document.get("first_stage"), document.get("cond_stage")
+    is_reference = isinstance(first_stage, Mapping) and "file" in first_stage
+    stage_class = FirstStageReference if is_reference else VQModelConfig
     return PackMetadata(
         model,
         config_from_dict(CONFIGS[model], document.get("config"), where),
-        None if first_stage is None else config_from_dict(FirstStageReference, first_stage, where),
+        None if first_stage is None else config_from_dict(stage_class, first_stage, f"{where}: first_stage"),
+        None if cond_stage is None else config_from_dict(VQModelConfig, cond_stage, f"{where}: cond_stage"),
     )
 
 

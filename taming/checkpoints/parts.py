@@ -8,7 +8,9 @@ from torch import Tensor
 
 from ..errors import UnsupportedCheckpointError
 from ..wording import shorten
-from .keymaps import ANCHORS, OTHER_FAMILIES, PREFIXES, TRAINING_ONLY, UNSUPPORTED_PARTS, Family
+from .averages import with_averages
+from .keymaps import ANCHORS, OTHER_FAMILIES, OTHER_VQGANS, PREFIXES, TRAINING_ONLY, Family
+from .layouts import in_published_layout
 from .read import Checkpoint
 
 NODES: dict[Family, str] = {
@@ -23,7 +25,7 @@ def holds(checkpoint: Checkpoint, family: Family) -> bool:
 
 
 def take_part(checkpoint: Checkpoint, family: Family) -> dict[str, Tensor]:
-    """The weights of the model of `family`, under the published keys without a prefix.
+    """The weights of the model of `family`, under the published keys without a prefix, whatever the file calls them.
 
     What lies outside the prefix belongs to other models of the same file and is left out.
 
@@ -32,9 +34,9 @@ def take_part(checkpoint: Checkpoint, family: Family) -> dict[str, Tensor]:
     prefix = _find_prefix(checkpoint, family)
     if prefix is None:
         raise UnsupportedCheckpointError(_describe(checkpoint, family))
-    if family == "transformer":
-        _check_other_parts(checkpoint, prefix.removesuffix("transformer."))
-    return {key.removeprefix(prefix): tensor for key, tensor in checkpoint.state_dict.items() if key.startswith(prefix)}
+    parts = checkpoint.state_dict
+    weights = {key.removeprefix(prefix): tensor for key, tensor in parts.items() if key.startswith(prefix)}
+    return _published_vqgan(weights, checkpoint.path.name) if family == "vqgan" else weights
 
 
 def without_training_keys(weights: dict[str, Tensor], family: Family) -> dict[str, Tensor]:
@@ -43,16 +45,17 @@ def without_training_keys(weights: dict[str, Tensor], family: Family) -> dict[st
     return {key: tensor for key, tensor in weights.items() if not training_only.fullmatch(key)}
 
 
+def _published_vqgan(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    weights = in_published_layout(with_averages(weights), name)
+    for pattern, meaning in OTHER_VQGANS.items():
+        found = next((key for key in weights if re.fullmatch(pattern, key, re.DOTALL)), None)
+        if found is not None:
+            raise UnsupportedCheckpointError(f"{name} holds {meaning}: this version cannot use it ({shorten(found)}).")
+    return weights
+
+
 def _find_prefix(checkpoint: Checkpoint, family: Family) -> str | None:
     return next((prefix for prefix in PREFIXES[family] if prefix + ANCHORS[family] in checkpoint.state_dict), None)
-
-
-def _check_other_parts(checkpoint: Checkpoint, outer_prefix: str) -> None:
-    for part, meaning in UNSUPPORTED_PARTS.items():
-        if any(key.startswith(outer_prefix + part) for key in checkpoint.state_dict):
-            raise UnsupportedCheckpointError(
-                f"{checkpoint.path.name} holds {meaning} ({outer_prefix}{part}*), which this version does not support."
-            )
 
 
 def _describe(checkpoint: Checkpoint, wanted: Family) -> str:

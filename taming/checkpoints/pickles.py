@@ -25,9 +25,11 @@ PLAIN_GLOBALS = re.compile(
     r"|torch\.(_utils\._rebuild_\w+|_tensor\._rebuild_from_type_v2|nn\.parameter\.Parameter)"
     r"|torch\.(bfloat|float|u?int|q?u?int|complex)\d+(_\w+)?|torch\.(bool|double|float|half|int|long|short)"
 )
-# Packages whose objects training programs leave beside the weights; anything else counts as code.
-TRAINING_PACKAGES = frozenset(
-    {"argparse", "ldm", "lightning", "numpy", "omegaconf", "pathlib", "pytorch_lightning", "taming", "torch"}
+# What training programs leave beside the weights; anything else counts as code.
+TRAINING_GLOBALS = re.compile(
+    r"(argparse|ldm|lightning|omegaconf|pathlib|pytorch_lightning|taming)\..+|torch\.(nn|optim)\..+"
+    r"|numpy\.(_?core\.(multiarray|numeric)\..+|dtype|ndarray|dtypes\..+)|typing\..+|collections\.defaultdict"
+    r"|(__builtin__|builtins)\.(bool|bytes|dict|float|frozenset|int|list|long|object|str|tuple|unicode)|(copyreg|copy_reg)\._reconstructor"
 )
 CHANGES_IN_PLACE = frozenset({"ADDITEMS", "APPEND", "APPENDS", "BUILD", "SETITEM", "SETITEMS"})
 
@@ -37,7 +39,7 @@ def find_foreign_globals(path: Path, container: Container) -> list[str]:
 
     Raises: CheckpointError if the pickles are cut off, or made to exhaust whoever parses them.
     """
-    stream = BytesIO(_read_pickles(path, container))
+    stream = BytesIO(read_pickles(path, container))
     foreign: set[str] = set()
     try:
         for _ in range(1 if container == "zip" else PICKLES_PER_LEGACY_FILE):
@@ -48,27 +50,31 @@ def find_foreign_globals(path: Path, container: Container) -> list[str]:
         raise
     except (ValueError, LookupError) as error:
         if not foreign:  # else these are the better reason to give
-            raise CheckpointError(explain_refusal(path.name, [], error)) from error
+            raise CheckpointError(explain_damage(path.name, error)) from error
     return sorted(foreign)
 
 
-def explain_refusal(name: str, foreign_globals: list[str], reason: Exception) -> str:
-    """Why PyTorch's safe reader refused the file `name` with `reason`, and what to do."""
-    if not foreign_globals:
-        return f"{name} is truncated or damaged ({shorten_error(reason)}): download it again."
+def is_training_state(foreign_globals: list[str]) -> bool:
+    """Whether all of these globals are what known training programs leave beside the weights."""
+    return all(map(TRAINING_GLOBALS.fullmatch, foreign_globals))
+
+
+def explain_refusal(name: str, foreign_globals: list[str]) -> str:
+    """Why the file `name`, whose pickles ask for `foreign_globals`, is not read, and what to do."""
     shown = ", ".join(shorten_text(item) for item in foreign_globals[:3]) + ", ..." * (len(foreign_globals) > 3)
-    if all(item.partition(".")[0] in TRAINING_PACKAGES for item in foreign_globals):
-        return (
-            f"{name} holds more than weights: {shown}. Reading these would run pickled code, which is never "
-            "done here. Get the weights as safetensors, or save the state_dict alone where the file is trusted."
-        )
     return (
         f"{name} contains code that would have to run to load it (global {shown}): not loaded. "
-        "Do not open it elsewhere; get the weights as safetensors from a source you trust."
+        f"If you trust its source, 'python -m taming convert {name}' takes the weights out without running it."
     )
 
 
-def _read_pickles(path: Path, container: Container) -> bytes:
+def explain_damage(name: str, reason: Exception) -> str:
+    """What is wrong with the file `name`, whose pickles ask for nothing foreign."""
+    return f"{name} is truncated or damaged ({shorten_error(reason)}): download it again."
+
+
+def read_pickles(path: Path, container: Container) -> bytes:
+    """The pickle of an archive; the beginning of an older file, where its pickles are."""
     if container == "zip":
         with zipfile.ZipFile(path) as archive:
             entry = next(entry for entry in archive.infolist() if is_data_pickle(entry))

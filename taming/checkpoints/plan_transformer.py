@@ -9,16 +9,23 @@ from torch import Tensor
 
 from ..errors import CheckpointError, TamingError, TokensError
 from ..models.transformer import Transformer, TransformerConfig
+from ..models.vqgan import VQModelConfig
 from ..wording import shorten
 from . import blank_layers
 from .config_source import ConfigInput, ConfigSource, StrPath, find_config, find_sidecar
 from .detect_transformer import detect_transformer, transformer_disagreements
-from .metadata import FirstStageReference, codebook_fingerprint, decode_metadata
-from .parts import holds, take_part, without_training_keys
-from .plan_vqgan import VQGANPlan, plan_vqgan, vqgan_plan
+from .keymaps import ANCHORS
+from .metadata import FirstStageReference, PackMetadata, codebook_fingerprint, config_to_dict, decode_metadata
+from .orders import Order
+from .parts import holds, take_part, take_vqgan_at, without_training_keys
+from .plan_vqgan import VQGANPlan, plan_vqgan, plan_vqgan_weights
 from .read import Checkpoint, read_checkpoint, read_metadata
-from .upstream_transformer import first_stage_config, transformer_config
+from .upstream_transformer import Net2NetConfig, net2net_config
 from .verify import check_agreement, check_condition, check_weights
+
+COND_STAGE_PREFIXES = ("cond_stage_model.", "model.cond_stage_model.", "module.cond_stage_model.")
+FIRST_STAGE_USED_KEY = "first_stage_model.quantize.used"
+PERMUTER_KEY = "permuter.forward_shuffle_idx"
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class TransformerPlan:
     config: TransformerConfig
     state_dict: dict[str, Tensor]  # memory-mapped where the format allows: do not modify in place
     first_stage: VQGANPlan | None  # the tokenizer of its tokens, where the file holds or names one
+    cond_stage: VQGANPlan | None = None  # the tokenizer of its maps, where it reads maps; it may be the first stage
 
 
 def plan_transformer(path: StrPath, config: ConfigInput = None) -> TransformerPlan:
@@ -41,7 +49,7 @@ def companion_files(path: Path) -> list[Path]:
     companions = [find_sidecar(path)]
     try:
         metadata = decode_metadata(read_metadata(path), path.name)
-        if metadata is not None and metadata.first_stage is not None:
+        if metadata is not None and isinstance(metadata.first_stage, FirstStageReference):
             companions.append(_first_stage_file(path, metadata.first_stage))
     except TamingError:
         pass  # loading will say what is wrong
@@ -51,41 +59,81 @@ def companion_files(path: Path) -> list[Path]:
 def transformer_plan(checkpoint: Checkpoint, source: ConfigSource | None) -> TransformerPlan:
     name = checkpoint.path.name
     weights = take_part(checkpoint, "transformer")
+    described = None if source is None else net2net_config(source.values, source.where, _count_used(checkpoint))
     metadata = decode_metadata(checkpoint.metadata, name)
-    if source is not None:
-        config, where = transformer_config(source.values, source.where), source.where
+    if metadata is None or not isinstance(metadata.config, TransformerConfig):
+        metadata = None
+    first_stage, cond_stage = _plan_stages(checkpoint, described, metadata)
+    if described is not None and source is not None:
+        config, where = described.transformer, source.where
     elif metadata is not None and isinstance(metadata.config, TransformerConfig):
         config, where = metadata.config, f"the metadata of {name}"
     else:
-        config, where = detect_transformer(weights, name), name
+        config = detect_transformer(weights, name, cond_stage and cond_stage.config, _order_in(checkpoint))
+        where = name
     check_agreement(transformer_disagreements(config, weights, name), where, name)
     check_condition(config, where)
     weights = without_training_keys(weights, "transformer")
     check_weights(weights, lambda: Transformer(config, blank_layers), name)
-    first_stage = _plan_first_stage(checkpoint, source, metadata.first_stage if metadata else None)
-    if first_stage is not None and first_stage.config.n_embed > config.vocab_size:
+    if first_stage is not None and first_stage.config.num_tokens > config.vocab_size:
         raise TokensError(
-            f"{name} knows {config.vocab_size} tokens, its first stage has {first_stage.config.n_embed} codes: "
+            f"{name} knows {config.vocab_size} tokens, its first stage has {first_stage.config.num_tokens} codes: "
             "they were not trained together."
         )
-    return TransformerPlan(config, weights, first_stage)
+    return TransformerPlan(config, weights, first_stage, cond_stage)
 
 
-def _plan_first_stage(
-    checkpoint: Checkpoint, source: ConfigSource | None, reference: FirstStageReference | None
-) -> VQGANPlan | None:
-    """The tokenizer inside the file, else the one beside it that its metadata names."""
+def _plan_stages(
+    checkpoint: Checkpoint, described: Net2NetConfig | None, metadata: PackMetadata | None
+) -> tuple[VQGANPlan | None, VQGANPlan | None]:
+    """The tokenizer of the pictures, inside the file or named by it, and that of the maps, inside the file."""
+    named = metadata.first_stage if metadata is not None else None
+    first_config = described.first_stage if described is not None else None
+    cond_config = described.cond_stage if described is not None else None
+    if described is None and metadata is not None:
+        first_config = named if isinstance(named, VQModelConfig) else None
+        cond_config = metadata.cond_stage
+    first_stage = None
     if holds(checkpoint, "vqgan"):
-        described = source is not None and first_stage_config(source.values, source.where) is not None
-        return vqgan_plan(checkpoint, source if described else None)
-    if reference is None:
-        return None
-    file = _first_stage_file(checkpoint.path, reference)
+        weights = take_part(checkpoint, "vqgan")
+        first_stage = plan_vqgan_weights(weights, checkpoint.path.name, _source_of(first_config, checkpoint))
+    elif isinstance(named, FirstStageReference):
+        first_stage = _plan_named_first_stage(checkpoint.path, named)
+    if described is not None and described.shares_first_stage:
+        return first_stage, first_stage
+    prefix = next(
+        (prefix for prefix in COND_STAGE_PREFIXES if prefix + ANCHORS["vqgan"] in checkpoint.state_dict), None
+    )
+    if prefix is None:
+        return first_stage, None
+    weights = take_vqgan_at(checkpoint, prefix)
+    return first_stage, plan_vqgan_weights(weights, checkpoint.path.name, _source_of(cond_config, checkpoint))
+
+
+def _source_of(config: VQModelConfig | None, checkpoint: Checkpoint) -> ConfigSource | None:
+    where = f"the configuration of {checkpoint.path.name}"
+    return None if config is None else ConfigSource(config_to_dict(config), where)
+
+
+def _count_used(checkpoint: Checkpoint) -> int:
+    """How many codes a remapped first stage uses; 0 without a remap."""
+    return next((t.numel() for key, t in checkpoint.state_dict.items() if key.endswith(FIRST_STAGE_USED_KEY)), 0)
+
+
+def _order_in(checkpoint: Checkpoint) -> Order:
+    """The reading order that a permuter left in the file."""
+    stored = next((t for key, t in checkpoint.state_dict.items() if key.endswith(PERMUTER_KEY)), None)
+    return () if stored is None else tuple(stored.flatten().tolist())
+
+
+def _plan_named_first_stage(path: Path, reference: FirstStageReference) -> VQGANPlan:
+    """The tokenizer beside the transformer at `path`."""
+    file = _first_stage_file(path, reference)
     plan = plan_vqgan(file)
     if codebook_fingerprint(plan.state_dict) != reference.codebook:
         raise TokensError(
-            f"{file.name} has another codebook than the one that {checkpoint.path.name} was trained on: its tokens "
-            "mean other things. Put the tokenizer that came with the transformer beside it."
+            f"{file.name} has another codebook than the one that {path.name} was trained on: its tokens mean other "
+            "things. Put the tokenizer that came with the transformer beside it."
         )
     return plan
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..models.vqgan import VQModel, VQModelConfig
 from . import blank_layers
 from .config_source import ConfigInput, ConfigSource, StrPath, find_config
 from .detect_vqgan import detect_vqgan, vqgan_disagreements
+from .keymaps import USED_KEY
 from .metadata import decode_metadata
 from .parts import take_part, without_training_keys
 from .read import Checkpoint, read_checkpoint
@@ -32,16 +34,29 @@ def plan_vqgan(path: StrPath, config: ConfigInput = None) -> VQGANPlan:
 
 
 def vqgan_plan(checkpoint: Checkpoint, source: ConfigSource | None) -> VQGANPlan:
-    name = checkpoint.path.name
-    weights = take_part(checkpoint, "vqgan")
-    metadata = decode_metadata(checkpoint.metadata, name)
+    """The plan of the VQGAN that `checkpoint` holds, alone or as a part, with the configuration from `source`."""
+    metadata = decode_metadata(checkpoint.metadata, checkpoint.path.name)
+    known = metadata.config if metadata is not None and isinstance(metadata.config, VQModelConfig) else None
+    return plan_vqgan_weights(take_part(checkpoint, "vqgan"), checkpoint.path.name, source, known)
+
+
+def plan_vqgan_weights(
+    weights: dict[str, Tensor], name: str, source: ConfigSource | None, known: VQModelConfig | None = None
+) -> VQGANPlan:
+    """The plan of a VQGAN of `weights` (published keys, no prefix) from the file `name`.
+
+    Its configuration is that of `source`, else the one that is `known`, else what the shapes say.
+    """
     if source is not None:
-        config, where = vqgan_config(source.values, source.where), source.where
-    elif metadata is not None and isinstance(metadata.config, VQModelConfig):
-        config, where = metadata.config, f"the metadata of {name}"
+        num_used = weights[USED_KEY].numel() if USED_KEY in weights else 0
+        config, where = vqgan_config(source.values, source.where, num_used), source.where
+    elif known is not None:
+        config, where = known, f"the metadata of {name}"
     else:
         config, where = detect_vqgan(weights, name), name
     check_agreement(vqgan_disagreements(config, weights, name), where, name)
     weights = without_training_keys(weights, "vqgan")
+    if USED_KEY in weights:  # published as whatever type numpy had saved it in
+        weights[USED_KEY] = weights[USED_KEY].to(torch.int64)
     check_weights(weights, lambda: VQModel(config, blank_layers), name)
     return VQGANPlan(config, weights)

@@ -16,7 +16,8 @@ from ..errors import CheckpointError
 from ..wording import shorten, shorten_error
 from .containers import Container, identify_container
 from .embedded import weights_file
-from .pickles import explain_refusal, find_foreign_globals
+from .inert import load_inert
+from .pickles import explain_damage, explain_refusal, find_foreign_globals, is_training_state, read_pickles
 
 # Keys under which training programs nest the weights, in order of preference.
 WRAPPERS = ("state_dict", "model", "module", "ema")
@@ -46,10 +47,12 @@ class Checkpoint:
     metadata: dict[str, str]  # safetensors metadata; empty for other formats
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def read_checkpoint(path: str | os.PathLike[str], *, stub_all: bool = False) -> Checkpoint:
     """Read the weights file at `path`: safetensors, or what `torch.save` writes, told apart by content.
 
-    Wrappers of training programs are removed and only tensors are kept; optimizer state stays on disk.
+    Wrappers of training programs are removed and only tensors are kept; optimizer state stays on disk. What a
+    training program left beside the weights becomes an inert stub, by name and without being imported. A file that
+    names anything else is refused unless `stub_all` asks for stubs of that too.
 
     Raises: CheckpointError if there is no such file, or it is damaged, or holds no weights, or would run code.
     """
@@ -59,9 +62,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         return _read_safetensors(path)
     foreign_globals = find_foreign_globals(path, container)
     try:
-        content = _load_pickled(path, container)
+        content = _load_plain(path, container)
     except DAMAGED_PICKLE as error:
-        raise CheckpointError(explain_refusal(path.name, foreign_globals, error)) from error
+        if not foreign_globals:
+            raise CheckpointError(explain_damage(path.name, error)) from error
+        if not stub_all and not is_training_state(foreign_globals):
+            raise CheckpointError(explain_refusal(path.name, foreign_globals)) from error
+        content = _load_with_stubs(path, container)
     state_dict = _unwrap(path, content)
     _check_tensors(path, state_dict)
     return Checkpoint(path, state_dict, metadata={})
@@ -78,7 +85,19 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
 
 
-def _load_pickled(path: Path, container: Container) -> object:
+def _load_with_stubs(path: Path, container: Container) -> object:
+    if container == "pickle":
+        raise CheckpointError(
+            f"{path.name} holds more than weights, in the format that PyTorch wrote before 1.6: not read. Load and "
+            "save its state_dict with a newer PyTorch, where the file is trusted."
+        )
+    try:
+        return load_inert(path, read_pickles(path, container))
+    except DAMAGED_PICKLE as error:
+        raise CheckpointError(explain_damage(path.name, error)) from error
+
+
+def _load_plain(path: Path, container: Container) -> object:
     if container == "zip" and path.suffix != ".safetensors":  # torch goes by that extension where it is given a path
         return torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=True)
     with path.open("rb") as file:

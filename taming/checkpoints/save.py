@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from ..errors import ConfigError
 from ..models.transformer import Transformer
@@ -39,11 +40,40 @@ def save_checkpoint(
     if METADATA_KEY in extra:
         raise ConfigError(f"'{METADATA_KEY}' in the extra metadata is what this pack writes: choose another name.")
     reference = None if first_stage is None else _reference(model, path, Path(first_stage))
-    metadata = PackMetadata("vqgan" if isinstance(model, VQModel) else "transformer", model.config, reference)
-    weights = {key: tensor.detach().to("cpu", dtype).contiguous() for key, tensor in model.state_dict().items()}
+    cond_stage = model.cond_stage if isinstance(model, Transformer) else None
+    metadata = PackMetadata(
+        "vqgan" if isinstance(model, VQModel) else "transformer",
+        model.config,
+        reference,
+        None if cond_stage is None else cond_stage.config,
+    )
+    weights = model.state_dict()
+    if cond_stage is not None:  # beside others, a model has its published prefix
+        weights = {published_key(key): tensor for key, tensor in weights.items()}
+    write_checkpoint(weights, metadata, path, dtype, extra)
+
+
+def published_key(key: str) -> str:
+    """The key in a whole checkpoint of what a transformer with a stage for its maps calls `key`."""
+    stage, _, rest = key.partition(".")
+    return f"cond_stage_model.{rest}" if stage == "cond_stage" else f"transformer.{key}"
+
+
+def write_checkpoint(
+    weights: Mapping[str, Tensor],
+    metadata: PackMetadata,
+    path: Path,
+    dtype: torch.dtype | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> None:
+    """Write `weights` and `metadata` to the safetensors file `path`, at once or not at all."""
+    ready = {
+        key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        for key, tensor in weights.items()
+    }
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(weights, unfinished, metadata={**extra, METADATA_KEY: encode_metadata(metadata)})
+        save_file(ready, unfinished, metadata={**(extra or {}), METADATA_KEY: encode_metadata(metadata)})
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

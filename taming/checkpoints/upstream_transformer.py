@@ -2,80 +2,100 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..conditioning import ConditionConfig
 from ..configs import check_names, config_from_dict
 from ..errors import ConfigError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModelConfig
 from ..wording import shorten
+from .orders import ORDERS, Order
 from .upstream import check_target, mapping, model_node, params_of
+from .upstream_condition import IS_FIRST_STAGE, condition_config, describes_maps
 from .upstream_vqgan import vqgan_config
 
 NET2NET_TARGETS = ("taming.models.cond_transformer.Net2NetTransformer",)
 NET2NET_KNOWN = frozenset(
     {"transformer_config", "first_stage_config", "cond_stage_config", "permuter_config", "unconditional", "sos_token"}
+    | {"cond_stage_key", "downsample_cond_size"}
 )
-NET2NET_IGNORED = frozenset(
-    {"ckpt_path", "ignore_keys", "first_stage_key", "cond_stage_key", "downsample_cond_size", "pkeep", "monitor"}
-)
+NET2NET_IGNORED = frozenset({"ckpt_path", "ignore_keys", "first_stage_key", "pkeep", "monitor"})
 GPT_TARGETS = ("taming.modules.transformer.mingpt.GPT",)
 GPT_KNOWN = frozenset(
     {"vocab_size", "block_size", "n_layer", "n_head", "n_embd", "n_unmasked"}
     | {"embd_pdrop", "resid_pdrop", "attn_pdrop"}
 )
-LABEL_TARGETS = ("taming.modules.util.Labelator",)
-START_TOKEN_TARGETS = ("taming.modules.util.SOSProvider",)
-PERMUTER_TARGETS = ("taming.modules.transformer.permuter.Identity",)
 
 
-def transformer_config(values: Mapping[str, Any], where: str) -> TransformerConfig:
+@dataclass(frozen=True)
+class Net2NetConfig:
+    """A transformer as a published configuration describes it, with what it was trained on."""
+
+    transformer: TransformerConfig
+    first_stage: VQModelConfig | None  # where it is described
+    cond_stage: VQModelConfig | None  # the VQGAN of its maps, where it reads maps
+    shares_first_stage: bool  # that VQGAN is the first stage
+
+
+def net2net_config(values: Mapping[str, Any], where: str, num_used: int = 0) -> Net2NetConfig:
     """The transformer that `values` describe: a published Net2Net configuration, or the fields themselves.
+
+    `num_used` is the length of the list of codes that a remapped first stage has in the weights.
 
     Raises: ConfigError, naming `where` the values are from.
     """
     node = model_node(values)
     if "target" not in node:
-        return config_from_dict(TransformerConfig, node, where)
+        return Net2NetConfig(config_from_dict(TransformerConfig, node, where), None, None, False)
     check_target(node, NET2NET_TARGETS, where)
     params = params_of(node, where)
     check_names(params, NET2NET_KNOWN | NET2NET_IGNORED, where)
-    gpt_node = mapping(params.get("transformer_config"), f"{where}: transformer_config")
-    check_target(gpt_node, GPT_TARGETS, f"{where}: transformer_config")
-    gpt = params_of(gpt_node, f"{where}: transformer_config")
-    check_names(gpt, GPT_KNOWN, f"{where}: transformer_config")
-    if params.get("permuter_config") is not None:
-        permuter = mapping(params["permuter_config"], f"{where}: permuter_config")
-        check_target(permuter, PERMUTER_TARGETS, f"{where}: permuter_config")
-    first_stage = first_stage_config(values, where)
-    config = config_from_dict(TransformerConfig, {**gpt, "condition": _condition(params, where)}, where)
-    side = math.isqrt(config.block_size) if first_stage is None else first_stage.resolution // first_stage.factor
-    return replace(config, grid=(side, side))
+    first_stage = None
+    if params.get("first_stage_config") is not None:
+        first_stage = vqgan_config(params["first_stage_config"], f"{where}: first_stage_config", num_used)
+    shares = params.get("cond_stage_config") == IS_FIRST_STAGE
+    cond_stage = first_stage if shares else None
+    if describes_maps(params) and not shares:
+        cond_stage = vqgan_config(params["cond_stage_config"], f"{where}: cond_stage_config")
+    condition = condition_config(params, cond_stage, values.get("data"), where)
+    transformer = _gpt_config(params, condition, where)
+    grid = _grid(transformer, first_stage)
+    order = _order(params.get("permuter_config"), grid, f"{where}: permuter_config")
+    return Net2NetConfig(replace(transformer, grid=grid, order=order), first_stage, cond_stage, shares)
 
 
-def first_stage_config(values: Mapping[str, Any], where: str) -> VQModelConfig | None:
-    """The VQGAN that a published transformer configuration names as its first stage, if it names one."""
-    node = model_node(values)
-    if "target" not in node or params_of(node, where).get("first_stage_config") is None:
-        return None
-    return vqgan_config(values, where)
+def _gpt_config(params: Mapping[str, Any], condition: ConditionConfig, where: str) -> TransformerConfig:
+    where = f"{where}: transformer_config"
+    node = mapping(params.get("transformer_config"), where)
+    check_target(node, GPT_TARGETS, where)
+    gpt = params_of(node, where)
+    check_names(gpt, GPT_KNOWN, where)
+    return replace(config_from_dict(TransformerConfig, gpt, where), condition=condition)
 
 
-def _condition(params: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Fields of the ConditionConfig; a stage is named by a marker or by a target."""
-    where = f"{where}: cond_stage_config"
-    stage = params.get("cond_stage_config")
-    if params.get("unconditional") is True or stage == "__is_unconditional__":
-        return {"kind": "unconditional", "sos_token": params.get("sos_token", 0)}
-    if not isinstance(stage, Mapping):
-        raise ConfigError(f"{where}: {shorten(stage)} is not supported; known here is __is_unconditional__.")
-    target = check_target(stage, (*LABEL_TARGETS, *START_TOKEN_TARGETS), where)
-    stage_params = params_of(stage, where)
-    if target in START_TOKEN_TARGETS:
-        check_names(stage_params, ("sos_token", "quantize_interface"), where)
-        return {"kind": "unconditional", "sos_token": stage_params.get("sos_token", 0)}
-    check_names(stage_params, ("n_classes", "quantize_interface"), where)
-    return {"kind": "class", "num_classes": stage_params.get("n_classes", 0)}
+def _grid(config: TransformerConfig, first_stage: VQModelConfig | None) -> tuple[int, int]:
+    """The grid that a model was trained on: pictures of the first stage's resolution, at most what fits."""
+    longest = config.block_size + 1  # the last cell is never read
+    sides = [side for side in range(1, 257) if config.condition.length(side, side) + side * side <= longest]
+    side = max(sides, default=1)
+    if first_stage is not None:
+        side = min(side, first_stage.resolution // first_stage.factor)
+    return side, side
+
+
+def _order(permuter: object, grid: tuple[int, int], where: str) -> Order:
+    if permuter is None:
+        return ()
+    node = mapping(permuter, where)
+    target = check_target(node, ORDERS, where)
+    params = params_of(node, where) if node.get("params") is not None else {}
+    check_names(params, ("H", "W"), where)
+    if params and (params.get("H"), params.get("W")) != grid:
+        raise ConfigError(
+            f"{where}: it permutes {shorten(params.get('H'))} x {shorten(params.get('W'))} cells, and the model draws "
+            f"{grid[0]} x {grid[1]}."
+        )
+    return ORDERS[target](*grid)

@@ -31,6 +31,10 @@ def check_weights(weights: Mapping[str, Tensor], build: Callable[[], nn.Module],
     ]
     _refuse(f"{name} holds {{}} of the wrong shape", wrong)
     for key, tensor in weights.items():
+        if not expected[key].is_floating_point():
+            if tensor.is_floating_point():
+                raise UnsupportedCheckpointError(f"{name} stores {key} as {tensor.dtype}; it holds whole numbers.")
+            continue
         if tensor.dtype not in WEIGHT_DTYPES:
             raise UnsupportedCheckpointError(
                 f"{name} stores {key} as {tensor.dtype}, which is not supported: save it in float16 or float32."
@@ -60,6 +64,8 @@ def check_condition(config: TransformerConfig, where: str) -> None:
         "sos_token": condition.sos_token,
         "num_classes - 1": condition.num_classes - 1,
         "null_label": condition.null_label or 0,
+        "num_codes - 1": condition.num_codes - 1,
+        "boxes: num_tokens - 1": condition.boxes.num_tokens - 1 if condition.boxes else 0,
     }
     for field, token in tokens.items():
         if token >= config.vocab_size:
@@ -68,8 +74,14 @@ def check_condition(config: TransformerConfig, where: str) -> None:
         raise ConfigError(
             f"{where}: condition: {len(condition.class_names)} class_names for {condition.num_classes} classes."
         )
-    if not 0 < height * width <= config.block_size:  # the condition is one token, and the last cell is never read
-        raise ConfigError(f"{where}: a grid of {height} x {width} does not fit block_size {config.block_size}.")
+    length = condition.length(height, width)
+    if not 0 < length + height * width - 1 <= config.block_size:  # the last cell is never read
+        raise ConfigError(
+            f"{where}: a grid of {height} x {width} after {length} tokens of condition does not fit block_size "
+            f"{config.block_size}."
+        )
+    if (condition.kind == "boxes") != (condition.boxes is not None):
+        raise ConfigError(f"{where}: condition: boxes belong to the kind boxes, and the kind is {condition.kind}.")
 
 
 def _refuse(complaint: str, items: list[str]) -> None:

@@ -34,15 +34,15 @@ def _find_label(config: ConditionConfig, vocab_size: int, label: str | int) -> i
     if number is None and isinstance(label, str) and label.isascii() and label.lstrip("-").isdigit():
         number = int(label)
     if number is None or not 0 <= number < (config.num_classes or vocab_size):
-        names = [_normal(name) for name in config.class_names]
+        names = [_normal(name) for name in config.names]
         close = get_close_matches(_normal(str(label)), names, n=1)
-        hint = f" Did you mean {config.class_names[names.index(close[0])]!r}?" if close else ""
+        hint = f" Did you mean {config.names[names.index(close[0])]!r}?" if close else ""
         raise ConditionError(f"This transformer has no class {label!r}.{hint} {known_labels(config, vocab_size)}")
     return number
 
 
 def _find_name(config: ConditionConfig, text: str) -> int | None:
-    names = [_normal(name) for name in config.class_names]
+    names = [_normal(name) for name in config.names]
     return names.index(_normal(text)) if _normal(text) in names else None
 
 
@@ -53,8 +53,8 @@ def _normal(name: str) -> str:
 def known_labels(config: ConditionConfig, vocab_size: int) -> str:
     """One sentence that says which labels the transformer has."""
     numbers = f"0 to {(config.num_classes or vocab_size) - 1}"
-    if not config.class_names:
+    if not config.names:
         return f"Its classes have no names; use a number, {numbers}."
-    names = ", ".join(config.class_names[:_NAMES_SHOWN])
-    more = len(config.class_names) - _NAMES_SHOWN
+    names = ", ".join(config.names[:_NAMES_SHOWN])
+    more = len(config.names) - _NAMES_SHOWN
     return f"Its classes are {names}{f' and {more} more' if more > 0 else ''} (or a number, {numbers})."

@@ -21,7 +21,7 @@ Config = TypeVar("Config", bound="DataclassInstance")
 def config_from_dict(cls: type[Config], values: object, where: str) -> Config:
     """The frozen configuration `cls` from plain values; `where` says whose they are.
 
-    Numbers are not negative, and whole ones are 1 or more unless the field's own default is 0 or None.
+    Numbers are not negative, and whole ones are 1 or more unless the field's own default is 0, None or empty.
 
     Raises: ConfigError for unknown or missing names and values of the wrong type.
     """
@@ -32,7 +32,7 @@ def config_from_dict(cls: type[Config], values: object, where: str) -> Config:
     missing = [name for name in required_names(cls) if name not in values]
     if missing:
         raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
-    may_be_zero = {field.name for field in fields(cls) if field.default in (0, None)}
+    may_be_zero = {field.name for field in fields(cls) if field.default in (0, None, ())}
     converted = {
         name: _convert(value, hints[name], int(name not in may_be_zero), f"{where}: {name}")
         for name, value in values.items()

@@ -4,7 +4,6 @@ Architecture: minGPT as CompVis/taming-transformers, taming/modules/transformer/
 a context of vectors is an addition.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -15,7 +14,8 @@ from ..conditioning import Condition, ConditionConfig
 from ..errors import ConditionError, ConfigError, TokensError
 from ..modules.attention import CausalSelfAttention, CrossAttention
 from ..modules.cache import KVCache, LayerCache
-from ..sampling import SamplingOptions, sample_grid
+from ..sampling import Callback, SamplingOptions, sample_grid
+from .vqgan import VQModel
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class TransformerConfig:
     n_unmasked: int = 0  # leading tokens that see each other in both directions
     context_dim: int | None = None  # width of the cross-attended context vectors; None = no cross-attention
     grid: tuple[int, int] = (16, 16)  # (h, w) tokens it was trained on
+    order: tuple[int, ...] = ()  # cells of that grid in the order that it reads them; empty = row by row
     condition: ConditionConfig = ConditionConfig()
 
     def __post_init__(self) -> None:
@@ -41,6 +42,8 @@ class TransformerConfig:
                 f"A transformer of width n_embd={self.n_embd} cannot be split into n_head={self.n_head} equal heads. "
                 "Give a number of heads that divides the width."
             )
+        if self.order and sorted(self.order) != list(range(self.grid[0] * self.grid[1])):
+            raise ConfigError(f"order must name every cell of a grid of {self.grid[0]} x {self.grid[1]} once.")
 
 
 class Block(nn.Module):
@@ -83,6 +86,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, operations) for _ in range(config.n_layer))
         self.ln_f = operations.LayerNorm(config.n_embd)
         self.head = operations.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.cond_stage: VQModel | None = None  # makes the tokens of its maps, where it was trained on maps
         if operations is nn:  # a host's layers may hold no weights before loading
             self.init_weights()
 
@@ -160,11 +164,11 @@ class Transformer(nn.Module):
         min_p: float = 0.0,
         guidance_scale: float = 1.0,
         seed: int = 0,
-        callback: Callable[[int, int, Tensor], None] | None = None,
+        callback: Callback | None = None,
     ) -> Tensor:
         """Draw tokens from nothing but `condition`, one row per condition.
 
-        Returns the whole grid, (B, h, w) int64, or with `num_steps` its first tokens in raster order, (B, num_steps).
+        Returns the whole grid, (B, h, w) int64, or with `num_steps` the first tokens that are drawn, (B, num_steps).
         """
         options = SamplingOptions(temperature, top_k, top_p, min_p, guidance_scale)
         return sample_grid(condition, num_steps, options=options, seed=seed, callback=callback)

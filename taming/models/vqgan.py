@@ -8,11 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from ..conditioning import Condition
+from ..errors import ConfigError
 from ..modules.decoder import Decoder
 from ..modules.encoder import Encoder
 from ..modules.layout import ConvLayout
-from ..modules.quantizers import EMAVectorQuantizer, GumbelQuantizer, Quantized, VectorQuantizer
+from ..modules.quantizers import (
+    CosineQuantizer,
+    DotQuantizer,
+    EMAVectorQuantizer,
+    GumbelQuantizer,
+    Quantized,
+    Remap,
+    VectorQuantizer,
+)
 from ..sampling import transform_image
+
+QuantizerKind = Literal["vq", "gumbel", "ema", "cosine", "dot"]
+Quantizer = VectorQuantizer | GumbelQuantizer | EMAVectorQuantizer | CosineQuantizer | DotQuantizer
+REMAPPABLE = ("vq", "gumbel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +34,26 @@ class VQModelConfig(ConvLayout):
 
     n_embed: int  # codes
     embed_dim: int  # width of a code
-    quantizer: Literal["vq", "gumbel", "ema"] = "vq"
-    beta: float = 0.25  # weight of the commitment loss; of the codebook loss where `legacy`
+    quantizer: QuantizerKind = "vq"
+    beta: float = 0.25  # weight of the commitment loss; of the codebook loss where `legacy`, and for dot
     legacy: bool = True  # vq only: the published training loss, see VectorQuantizer
     kl_weight: float = 5e-4  # gumbel only
+    num_used: int = 0  # codes that have a token where a remap (`quantize.used`) leaves some out; 0: no remap
+    unknown_index: int | None = None  # token of the codes left out, see Remap
+    pixel_range: Literal["signed", "unit"] = "signed"  # what the weights were trained on: [-1, 1] or [0, 1]
+
+    def __post_init__(self) -> None:
+        if self.num_used and self.quantizer not in REMAPPABLE:
+            raise ConfigError(f"num_used: a {self.quantizer} codebook is never remapped, only {', '.join(REMAPPABLE)}.")
+        if self.num_used > self.n_embed:
+            raise ConfigError(f"num_used {self.num_used} is more than the {self.n_embed} codes of n_embed.")
+        if self.unknown_index is not None and not self.unknown_index <= self.num_used > 0:
+            raise ConfigError(f"unknown_index {self.unknown_index} is not a token of a remap to {self.num_used} codes.")
+
+    @property
+    def num_tokens(self) -> int:
+        """How many different tokens there are: the codes, unless a remap leaves some out."""
+        return (self.num_used + int(self.unknown_index == self.num_used)) if self.num_used else self.n_embed
 
 
 class VQModel(nn.Module):
@@ -46,19 +75,21 @@ class VQModel(nn.Module):
 
     def encode_latents(self, pixels: Tensor) -> Tensor:
         """Pixels (B, C, H, W) in [-1, 1] to the unquantized latents (B, D, h, w)."""
-        return self.quant_conv(self.encoder(pixels))
+        own = pixels if self.config.pixel_range == "signed" else (pixels + 1) / 2
+        return self.quant_conv(self.encoder(own))
 
     def encode(self, pixels: Tensor, generator: torch.Generator | None = None) -> Quantized:
         """Tokenize pixels (B, C, H, W) in [-1, 1]; H and W are multiples of `factor`.
 
-        `generator` asks a Gumbel model for the reference's stochastic encoding, and in training it draws where an
-        EMA codebook restarts dead codes.
+        `generator` asks a Gumbel model for the reference's stochastic encoding, draws the tokens of codes that a remap
+        leaves out, and in training draws where an EMA codebook restarts dead codes.
         """
         return self.quantize(self.encode_latents(pixels), generator)
 
     def decode(self, z_q: Tensor) -> Tensor:
         """Quantized latents (B, D, h, w) to unclamped pixels (B, C, h * factor, w * factor)."""
-        return self.decoder(self.post_quant_conv(z_q))
+        own = self.decoder(self.post_quant_conv(z_q))
+        return own if self.config.pixel_range == "signed" else own * 2 - 1
 
     def decode_indices(self, indices: Tensor) -> Tensor:
         """Tokens (B, h, w) to unclamped pixels (B, C, h * factor, w * factor)."""
@@ -74,13 +105,17 @@ class VQModel(nn.Module):
         return transform_image(self, image, condition, strength, seed)
 
 
-def build_quantizer(
-    config: VQModelConfig, operations: ModuleType
-) -> VectorQuantizer | GumbelQuantizer | EMAVectorQuantizer:
+def build_quantizer(config: VQModelConfig, operations: ModuleType) -> Quantizer:
+    codes, dim, beta = config.n_embed, config.embed_dim, config.beta
+    remap = Remap(config.num_used, config.unknown_index) if config.num_used else None
     match config.quantizer:
         case "vq":
-            return VectorQuantizer(config.n_embed, config.embed_dim, config.beta, config.legacy, operations)
+            return VectorQuantizer(codes, dim, beta, config.legacy, operations, remap)
         case "gumbel":
-            return GumbelQuantizer(config.n_embed, config.embed_dim, config.embed_dim, config.kl_weight, operations)
+            return GumbelQuantizer(codes, dim, dim, config.kl_weight, operations, remap)
         case "ema":
-            return EMAVectorQuantizer(config.n_embed, config.embed_dim, config.beta, operations=operations)
+            return EMAVectorQuantizer(codes, dim, beta, operations=operations)
+        case "cosine":
+            return CosineQuantizer(codes, dim, beta, operations)
+        case "dot":
+            return DotQuantizer(codes, dim, beta, operations)

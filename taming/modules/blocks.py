@@ -81,12 +81,12 @@ class Upsample(nn.Module):
 
 
 class MidBlock(nn.Module):
-    """Residual block, attention, residual block at the lowest resolution."""
+    """Residual block, attention where there is some, residual block at the lowest resolution."""
 
-    def __init__(self, channels: int, dropout: float, operations: ModuleType) -> None:
+    def __init__(self, channels: int, attention: bool, dropout: float, operations: ModuleType) -> None:
         super().__init__()
         self.block_1 = ResnetBlock(channels, channels, dropout, operations)
-        self.attn_1 = AttnBlock(channels, operations)
+        self.attn_1 = AttnBlock(channels, operations) if attention else nn.Identity()
         self.block_2 = ResnetBlock(channels, channels, dropout, operations)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ class Decoder(nn.Module):
         super().__init__()
         widths = (*layout.widths, layout.widths[-1])
         self.conv_in = operations.Conv2d(layout.z_channels, widths[-1], 3, padding=1)
-        self.mid = MidBlock(widths[-1], layout.dropout, operations)
+        self.mid = MidBlock(widths[-1], layout.mid_attention, layout.dropout, operations)
         self.up = nn.ModuleList()  # `up.0` is the highest resolution and runs last, as in the published files
         for i, width in enumerate(layout.widths):
             blocks = [(widths[i + 1], width)] + [(width, width)] * layout.num_res_blocks

@@ -12,6 +12,7 @@ class ConvLayout:
     num_res_blocks: int = 2  # per level; the decoder has one more
     attn_resolutions: tuple[int, ...] = (16,)  # levels that attend, counted from `resolution`
     resolution: int = 256  # pixels; only places the attention, any input size runs
+    mid_attention: bool = True  # between the two blocks at the lowest resolution
     in_channels: int = 3
     out_ch: int = 3
     z_channels: int = 256

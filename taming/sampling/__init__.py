@@ -1,6 +1,6 @@
 """How tokens are drawn: logits filters, seeds, the one sampling loop, edits of a grid."""
 
-from .edits import choose_cells
+from .edits import choose_cells, forget_cells, pad_cells
 from .filters import SamplingOptions, filter_logits, sample_next
 from .generate import Callback, generate, sample_grid
 from .images import check_vocabulary, generate_image, transform_image
@@ -12,9 +12,11 @@ __all__ = [
     "check_vocabulary",
     "choose_cells",
     "filter_logits",
+    "forget_cells",
     "generate",
     "generate_image",
     "item_seed",
+    "pad_cells",
     "sample_grid",
     "sample_next",
     "transform_image",

@@ -1,18 +1,79 @@
-"""Edits of a token grid: which cells to forget before the sampler fills them in again."""
+"""Edits of a token grid: which cells to forget, or to add, before the sampler fills them in."""
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..errors import TokensError
 from .seeds import cell_ranks
 
+TOUCHED = 0.5 / 255  # what an 8-bit mask rounds to black is not masked
 
-def choose_cells(shape: tuple[int, int, int], strength: float, seed: int = 0) -> Tensor:
+
+def forget_cells(mask: Tensor, shape: tuple[int, int, int], factor: int, grow_px: int = 0) -> Tensor:
+    """Find the cells of a (B, h, w) grid that a mask touches, even with one pixel: (B, h, w) bool, True = forget.
+
+    A mask of the picture's size from before it was center-cropped to whole tokens lies where it lay on the picture; one
+    of any other size is stretched over it. No pixel gets lost on the way, however thin a line it draws.
+
+    Args:
+        mask: (B, H, W) or, for all items alike, (1, H, W); in [0, 1], masked wherever it is above half a gray level.
+        factor: pixels per token side.
+        grow_px: pixels of the picture that the mask is grown by on every side.
+
+    Raises:
+        TokensError: the mask is empty or not three-dimensional, or there is another number of masks than of grids.
+    """
+    batch, height, width = shape
+    if mask.dim() != 3 or not mask.numel():
+        raise TokensError(f"a mask has shape (batch, height, width), none of them 0; this one has {tuple(mask.shape)}.")
+    if len(mask) not in (1, batch):
+        raise TokensError(
+            f"there are {len(mask)} masks for a batch of {batch}. Give one mask for all pictures, or one for each."
+        )
+    if grow_px < 0:
+        raise TokensError(f"a mask cannot grow by {grow_px} px; use 0 or more.")
+    is_from_before_the_crop = (mask.shape[1] // factor, mask.shape[2] // factor) == (height, width)
+    rows = _reach(mask.shape[1], height, factor, grow_px, is_from_before_the_crop)
+    columns = _reach(mask.shape[2], width, factor, grow_px, is_from_before_the_crop)
+    touched = rows @ (mask > TOUCHED).float() @ columns.T > 0  # (1 or B, h, w)
+    return touched.expand(shape)
+
+
+def choose_cells(shape: tuple[int, int, int], strength: float, seed: int = 0, among: Tensor | None = None) -> Tensor:
     """Choose a random `strength` share, 0 to 1, of the cells of each item of a (B, h, w) grid; True = forget.
 
-    Under one seed a higher strength forgets the same cells and more.
+    Under one seed a higher strength forgets the same cells and more. `among`, (B, h, w) bool, limits the choice: the
+    share is then one of its cells.
     """
     if not 0.0 <= strength <= 1.0:
         raise TokensError(f"strength is {strength}; it is a share of the cells, from 0 (none) to 1 (all).")
     batch, height, width = shape
-    forget = cell_ranks(batch, height * width, seed) < round(strength * height * width)
-    return forget.view(batch, height, width)
+    ranks = cell_ranks(batch, height * width, seed)
+    among = torch.ones_like(ranks, dtype=torch.bool) if among is None else among.cpu().flatten(1)  # (B, h * w)
+    ranks = ranks.masked_fill(~among, height * width).argsort(-1).argsort(-1)
+    forget = ranks < (strength * among.sum(-1, keepdim=True).double()).round()
+    return forget.view(shape)
+
+
+def pad_cells(indices: Tensor, known: Tensor, left: int, top: int, right: int, bottom: int) -> tuple[Tensor, Tensor]:
+    """Add so many unknown cells on each side of a grid; `indices` (B, h, w) and `known` (B, h, w) bool, both larger."""
+    sides = {"left": left, "top": top, "right": right, "bottom": bottom}
+    for name, cells in sides.items():
+        if cells < 0:
+            raise TokensError(f"{name} is {cells}; padding adds cells, so it must be 0 or more.")
+    padding = (left, right, top, bottom)
+    return functional.pad(indices, padding), functional.pad(known, padding)
+
+
+def _reach(length: int, cells: int, factor: int, grow_px: int, is_from_before_the_crop: bool) -> Tensor:
+    """Which of `length` mask pixels along an axis, grown, overlap which cell: (cells, length), 1.0 or 0.0."""
+    size_px = cells * factor
+    pixel, cell = torch.arange(length), torch.arange(cells)[:, None]
+    # Everything is counted in parts of 1 / length of a picture's pixel, so that it is exact.
+    if is_from_before_the_crop:
+        start, end = [(edge - (length - size_px) // 2) * length for edge in (pixel, pixel + 1)]
+    else:
+        start, end = pixel * size_px, (pixel + 1) * size_px
+    first, last = (cell * factor - grow_px) * length, ((cell + 1) * factor + grow_px) * length
+    return ((start < last) & (end > first)).float()

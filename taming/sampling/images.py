@@ -24,17 +24,21 @@ def generate_image(
     transformer: Transformer,
     condition: Condition | None = None,
     seed: int = 0,
+    grid: tuple[int, int] | None = None,
     options: SamplingOptions = PLAIN,
     callback: Callback | None = None,
 ) -> Tensor:
-    """Draw one image per item of `condition`, (B, 3, H, W) in [0, 1]; no condition is the unconditional one."""
+    """Draw one image per item of `condition`, (B, 3, H, W) in [0, 1]; no condition is the unconditional one.
+
+    `grid`, (h, w) tokens, is the one that the transformer was trained on unless another is asked for.
+    """
     condition = get_condition(transformer) if condition is None else condition
     if condition.transformer is not transformer:
         raise ConditionError(
             "The condition was built for another transformer. Build it with get_condition(transformer, ...)."
         )
-    check_vocabulary(transformer, vqgan.config.n_embed)
-    indices = sample_grid(condition, options=options, seed=seed, callback=callback)
+    check_vocabulary(transformer, vqgan.config.num_tokens)
+    indices = sample_grid(condition, grid=grid, options=options, seed=seed, callback=callback)
     return _to_image(vqgan.decode_indices(indices))
 
 
@@ -49,7 +53,7 @@ def transform_image(
     callback: Callback | None = None,
 ) -> Tensor:
     """Draw a random `strength` share of the tokens of `image`, (B, 3, H, W) in [0, 1], again; same shape and range."""
-    check_vocabulary(condition.transformer, vqgan.config.n_embed)
+    check_vocabulary(condition.transformer, vqgan.config.num_tokens)
     indices = vqgan.encode(image * 2 - 1).indices
     batch, height, width = indices.shape
     known = ~choose_cells((batch, height, width), strength, seed).to(indices.device)

@@ -39,6 +39,24 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
         [],
         [("TOKENS", "TAMING_TOKENS")],
     ),
+    "TamingForgetTokens": (
+        "Forget Tokens",
+        [("tokens", "TAMING_TOKENS", None)],
+        [("mask", "MASK", None), ("strength", "FLOAT", 1.0), SEED, ("grow", "INT", 0)],
+        [("TOKENS", "TAMING_TOKENS")],
+    ),
+    "TamingPadTokens": (
+        "Pad Tokens",
+        [
+            ("tokens", "TAMING_TOKENS", None),
+            ("left", "INT", 0),
+            ("top", "INT", 0),
+            ("right", "INT", 0),
+            ("bottom", "INT", 0),
+        ],
+        [],
+        [("TOKENS", "TAMING_TOKENS")],
+    ),
     "TamingSample": (
         "Transformer Sample",
         [

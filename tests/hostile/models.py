@@ -132,7 +132,7 @@ NOT_A_TRANSFORMER = [  # for the transformer loader
     Hostile(
         "coordinates.safetensors",
         lambda _: weights_bytes(transformer_weights(block_size=512)),
-        ("512 tokens", "coordinates", "not supported"),
+        ("no published model", "block size 512"),
     ),
     Hostile("odd.safetensors", lambda _: weights_bytes(transformer_weights(n_embd=40)), ("n_head", "width 40")),
     Hostile(
@@ -143,14 +143,14 @@ NOT_A_TRANSFORMER = [  # for the transformer loader
         lambda _: torch_bytes(
             prefixed("transformer.", transformer_weights()) | prefixed("cond_stage_model.", vqgan_weights())
         ),
-        ("conditioned on images", "does not support"),
+        ("256 tokens of condition does not fit block_size 16",),
     ),
     Hostile(
         "permuted.ckpt",
         lambda _: torch_bytes(
             prefixed("transformer.", transformer_weights()) | {"permuter.forward_shuffle_idx": torch.arange(4)}
         ),
-        ("permuted order",),
+        ("no published model", "YAML"),
     ),
     Hostile(
         "heads.safetensors",

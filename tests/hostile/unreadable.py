@@ -34,7 +34,6 @@ from .forge import (
 )
 
 RUNS = "contains code that would have to run"
-STATE = "holds more than weights"
 AGAIN = "ownload it again"
 SYSTEM = f"{os.system.__module__}.system"
 
@@ -50,16 +49,21 @@ CODE = [
     Hostile("popen.pth", code(subprocess.Popen, command), (RUNS, "Popen")),
     Hostile("getattr.ckpt", code(getattr, lambda canary: ({}, "clear")), (RUNS, "getattr")),
     Hostile("import.ckpt", code(__import__, lambda canary: ("this",)), (RUNS, "__import__")),
-    Hostile("torch_load.ckpt", code(torch.load, lambda canary: (str(canary),)), (STATE, "torch.serialization.load")),
+    Hostile("torch_load.ckpt", code(torch.load, lambda canary: (str(canary),)), (RUNS, "torch.serialization.load")),
 ]
-TRAINING_STATE = [
+TRAINING_STATE = [  # without weights beside it
     Hostile(
         "lightning.ckpt",
         fixed(global_bytes("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint")),
-        (STATE, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint", "safetensors"),
+        ("holds no weights",),
     ),
-    Hostile("omegaconf.ckpt", fixed(global_bytes("omegaconf.dictconfig", "DictConfig")), (STATE, "omegaconf")),
-    Hostile("module.pkl", lambda _: torch_bytes(torch.nn.Linear(2, 2)), (STATE, "torch.nn.modules.linear.Linear")),
+    Hostile("omegaconf.ckpt", fixed(global_bytes("omegaconf.dictconfig", "DictConfig")), ("holds no weights",)),
+    Hostile("module.pkl", lambda _: torch_bytes(torch.nn.Linear(2, 2)), ("holds no weights", "Linear")),
+    Hostile(
+        "old_module.pkl",
+        lambda _: torch_bytes({"callbacks": torch.nn.Linear(2, 2)}, legacy=True),
+        ("before 1.6", "state_dict"),
+    ),
 ]
 DAMAGED = [
     Hostile("empty.ckpt", fixed(b""), ("is empty", AGAIN)),

@@ -20,7 +20,11 @@ REFERENCE_NAMES = {
     "GPT": "taming.modules.transformer.mingpt",
     "sample_with_past": "taming.modules.transformer.mingpt",
     "Net2NetTransformer": "taming.models.cond_transformer",
-    "Identity": "taming.modules.transformer.permuter",
+    **dict.fromkeys(
+        ("Identity", "Subsample", "ZCurve", "SpiralOut", "SpiralIn", "Random", "AlternateParsing"),
+        "taming.modules.transformer.permuter",
+    ),
+    "CoordStage": "taming.modules.misc.coord",
     "Labelator": "taming.modules.util",
     "SOSProvider": "taming.modules.util",
     "VQModel": "taming.models.vqgan",

@@ -41,14 +41,14 @@ def build(condition: ConditionConfig = NAMED, context_dim: int | None = None) ->
 )
 def test_a_label_is_a_name_a_number_or_several(label, tokens):
     condition = get_condition(build(), label)
-    assert condition.prefix.tolist() == [[token] for token in tokens]
-    assert condition.null_prefix is not None and condition.null_prefix.eq(3).all()
-    assert condition.null_prefix.shape == condition.prefix.shape
+    assert condition.prefix.tokens.tolist() == [[token] for token in tokens]
+    assert condition.null_prefix is not None and condition.null_prefix.tokens.eq(3).all()
+    assert condition.null_prefix.tokens.shape == condition.prefix.tokens.shape
 
 
 def test_a_name_with_a_comma_is_one_label():
     named = ConditionConfig("class", num_classes=2, class_names=("tench, Tinca tinca", "goldfish"))
-    assert get_condition(build(named), "tench, tinca tinca").prefix.tolist() == [[0]]
+    assert get_condition(build(named), "tench, tinca tinca").prefix.tokens.tolist() == [[0]]
 
 
 @pytest.mark.parametrize("label", ["alpin", "", "alpine,,beach", "-1", "3", 3, -1, "1.5", [], "\u0663"])
@@ -77,31 +77,31 @@ def test_no_label_is_an_error_where_no_null_label_was_trained():
 def test_an_unconditional_transformer_starts_with_its_start_token_and_takes_no_label():
     transformer = build(ConditionConfig(sos_token=6))
     condition = get_condition(transformer, batch_size=3)
-    assert condition.prefix.tolist() == [[6]] * 3
+    assert condition.prefix.tokens.tolist() == [[6]] * 3
     assert condition.null_prefix is None and condition.transformer is transformer
-    with pytest.raises(ConditionError, match="without labels"):
+    with pytest.raises(ConditionError, match="without a condition"):
         get_condition(transformer, "alpine")
 
 
 def test_one_condition_serves_a_batch_and_several_must_match_it():
-    assert get_condition(build(), "beach").expand(3).prefix.tolist() == [[2]] * 3
+    assert get_condition(build(), "beach").expand(3).prefix.tokens.tolist() == [[2]] * 3
     with pytest.raises(ConditionError, match="2 items, the batch 3"):
         get_condition(build(), "beach, alpine").expand(3)
 
 
 @pytest.mark.parametrize(("labels", "contexts", "batch"), [(1, 1, 1), (2, 1, 2), (1, 2, 2), (2, 2, 2)])
 def test_one_context_or_label_serves_several_of_the_other(labels, contexts, batch):
-    condition = get_condition(build(context_dim=5), [0] * labels, torch.randn(contexts, 4, 5))
+    condition = get_condition(build(context_dim=5), [0] * labels, context=torch.randn(contexts, 4, 5))
     assert condition.context is not None
-    assert condition.prefix.shape == (batch, 1) and condition.context.shape == (batch, 4, 5)
+    assert condition.prefix.tokens.shape == (batch, 1) and condition.context.shape == (batch, 4, 5)
 
 
 def test_wrong_contexts_are_named():
     with pytest.raises(ConditionError, match="without cross-attention"):
-        get_condition(build(), 0, torch.randn(1, 4, 5))
+        get_condition(build(), 0, context=torch.randn(1, 4, 5))
     with pytest.raises(ConditionError, match="was given none"):
         get_condition(build(context_dim=5), 0)
     with pytest.raises(ConditionError, match=r"\(1, 4, 6\)"):
-        get_condition(build(context_dim=5), 0, torch.randn(1, 4, 6))
+        get_condition(build(context_dim=5), 0, context=torch.randn(1, 4, 6))
     with pytest.raises(ConditionError, match="2 items, the batch 3"):
-        get_condition(build(context_dim=5), [0, 1], torch.randn(3, 4, 5))
+        get_condition(build(context_dim=5), [0, 1], context=torch.randn(3, 4, 5))

@@ -23,10 +23,11 @@ MAY_IMPORT = {
     "data": {"errors"},
     "viz": {"errors"},
     "metrics": {"errors"},
+    "zoo": {"errors", "wording", "configs"},
 }
 MAY_IMPORT["checkpoints"] = MAY_IMPORT["models"] | {"models"}
 MAY_IMPORT["training"] = MAY_IMPORT["checkpoints"] | {"checkpoints", "data", "viz", "metrics"}
-MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training"}
+MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "zoo"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"cli", "training", "__main__"}
 # Types only: conditions and the sampling loop are given a transformer, and never make one.

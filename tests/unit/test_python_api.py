@@ -72,9 +72,9 @@ def test_a_transformer_gives_logits_for_indices(transformer):
 
 
 def test_a_condition_is_a_label_by_name_or_number_or_nothing(transformer):
-    assert get_condition(transformer, label="alpine").prefix.tolist() == [[0]]
-    assert get_condition(transformer, label="canyon, 3, City Night").prefix.tolist() == [[11], [3], [8]]
-    assert get_condition(transformer).prefix.tolist() == [[12]]
+    assert get_condition(transformer, label="alpine").prefix.tokens.tolist() == [[0]]
+    assert get_condition(transformer, label="canyon, 3, City Night").prefix.tokens.tolist() == [[11], [3], [8]]
+    assert get_condition(transformer).prefix.tokens.tolist() == [[12]]
 
 
 def test_sampling_draws_as_many_tokens_as_asked_and_repeats(transformer):

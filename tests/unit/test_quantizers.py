@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from taming.modules.quantizers import EMAVectorQuantizer, GumbelQuantizer, VectorQuantizer
+from taming.modules.quantizers import (
+    CosineQuantizer,
+    DotQuantizer,
+    EMAVectorQuantizer,
+    GumbelQuantizer,
+    Remap,
+    VectorQuantizer,
+)
 
-Quantizer = TypeVar("Quantizer", VectorQuantizer, GumbelQuantizer, EMAVectorQuantizer)
+Quantizer = TypeVar("Quantizer", VectorQuantizer, GumbelQuantizer, EMAVectorQuantizer, CosineQuantizer, DotQuantizer)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -252,3 +259,120 @@ def test_ema_codebooks_are_saved_under_the_published_names():
         "embedding.cluster_size",
         "embedding.embed_avg",
     }
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), dim=st.integers(2, 9), num_codes=st.integers(1, 40))
+def test_a_cosine_code_points_as_nearly_the_same_way_as_any(seed, dim, num_codes):
+    z = latents(seed, dim=dim)
+    quantizer = with_random_codes(CosineQuantizer(num_codes, dim), seed).eval()
+    quantized = quantizer(z)
+    similarity = nn.functional.cosine_similarity(
+        z.double().unsqueeze(1), quantizer.embedding.weight.double()[:, :, None, None], dim=2
+    )
+    chosen = similarity.gather(1, quantized.indices.unsqueeze(1)).squeeze(1)
+    assert (chosen >= similarity.amax(1) - 1e-5).all()
+    torch.testing.assert_close(quantized.z_q.norm(dim=1), torch.ones(2, 3, 5))
+    torch.testing.assert_close(quantized.z_q, quantizer.lookup(quantized.indices), rtol=0, atol=1e-6)
+
+
+def test_the_length_of_latents_and_codes_means_nothing_to_a_cosine_codebook():
+    quantizer, z = with_random_codes(CosineQuantizer(32, 4), 1).eval(), latents(height=16, width=16)
+    first = quantizer(z)
+    with torch.no_grad():
+        quantizer.embedding.weight.mul_(torch.rand(32, 1, generator=seeded(2)) + 0.5)
+    again = quantizer(z * 7)
+    assert torch.equal(first.indices, again.indices)
+    torch.testing.assert_close(first.z_q, again.z_q)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), dim=st.integers(1, 9), num_codes=st.integers(1, 40))
+def test_a_dot_code_has_the_largest_dot_product(seed, dim, num_codes):
+    z = latents(seed, dim=dim)
+    quantizer = with_random_codes(DotQuantizer(num_codes, dim), seed).eval()
+    quantized = quantizer(z)
+    scores = torch.einsum("bdhw,kd->bkhw", z.double(), quantizer.embedding.weight.double())
+    chosen = scores.gather(1, quantized.indices.unsqueeze(1)).squeeze(1)
+    assert (chosen >= scores.amax(1) - 1e-5).all()
+    assert torch.equal(quantized.z_q, quantizer.lookup(quantized.indices))
+
+
+def test_dot_and_nearest_codes_differ_where_codes_differ_in_length():
+    quantizer = DotQuantizer(2, 1)
+    with torch.no_grad():
+        quantizer.embedding.weight.copy_(torch.tensor([[1.0], [9.0]]))
+    assert quantizer(torch.ones(1, 1, 1, 1)).indices.item() == 1
+
+
+def test_training_a_dot_codebook_moves_every_code():
+    quantizer = with_random_codes(DotQuantizer(8, 4), 4).train()
+    z, weights = latents().requires_grad_(), latents(seed=9)
+    quantized = quantizer(z)
+    torch.testing.assert_close(quantized.z_q, quantizer.lookup(quantized.indices))
+    grad_z, grad_codes = torch.autograd.grad((weights * quantized.z_q).sum(), (z, quantizer.embedding.weight))
+    assert grad_z.abs().sum() > 0
+    assert (grad_codes.abs().sum(1) > 0).all(), "a code that was not chosen is never pulled"
+
+
+def remapped(used: list[int], unknown_index: int | None, num_codes: int = 16) -> VectorQuantizer:
+    quantizer = vector_quantizer(num_codes, remap=Remap(len(used), unknown_index))
+    quantizer.used.copy_(torch.tensor(used))
+    return quantizer.eval()
+
+
+@settings(max_examples=40, deadline=None)
+@given(used=st.lists(st.integers(0, 15), min_size=1, max_size=16, unique=True), data=st.data())
+def test_remapped_tokens_are_positions_in_the_list_and_lead_back_to_the_codes(used, data):
+    unknown = data.draw(st.one_of(st.none(), st.integers(0, len(used))))
+    z = latents(height=9, width=9)
+    codes = vector_quantizer()(z).indices
+    quantizer = remapped(used, unknown)
+    quantized = quantizer(z)
+    known = torch.isin(codes, torch.tensor(used))
+    assert torch.equal(torch.tensor(used)[quantized.indices[known]], codes[known])
+    assert torch.equal(quantizer.lookup(quantized.indices)[:, 0][known], vector_quantizer().lookup(codes)[:, 0][known])
+    assert quantized.indices.min() >= 0 and quantized.indices.max() <= len(used)
+    if unknown is not None:
+        assert (quantized.indices[~known] == unknown).all()
+    torch.testing.assert_close(quantized.z_q, vector_quantizer()(z).z_q)
+
+
+def test_codes_without_a_token_get_that_of_the_nearest_code_that_has_one():
+    z, used = latents(height=9, width=9), [11, 3, 7]
+    nearest = with_random_codes(VectorQuantizer(3, 4), 0)
+    nearest.start_at(vector_quantizer().embedding.weight[used])
+    assert torch.equal(remapped(used, None)(z).indices, nearest(z).indices)
+
+
+def test_a_generator_draws_the_tokens_of_codes_without_one_and_no_other():
+    z, used = latents(height=16, width=16), [1, 2, 3, 4]
+    known = torch.isin(vector_quantizer()(z).indices, torch.tensor(used))
+    quantizer = remapped(used, None)
+    drawn, again, other = (quantizer(z, seeded(seed)).indices for seed in (5, 5, 6))
+    assert torch.equal(drawn, again)
+    assert torch.equal(drawn[known], other[known]) and not torch.equal(drawn, other)
+    assert torch.equal(drawn[known], quantizer(z).indices[known])
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.float32])
+def test_the_list_of_used_codes_may_come_in_another_type(kind):
+    """Hosts and loaders treat it as a weight like any other."""
+    z, quantizer = latents(), remapped([9, 0, 4, 2], None)
+    expected = quantizer(z).indices
+    quantizer.used = quantizer.used.to(kind)
+    assert torch.equal(quantizer(z).indices, expected)
+    assert quantizer.lookup(expected).dtype == torch.float32
+
+
+def test_remapped_gumbel_codes_are_the_likeliest_of_those_in_use():
+    quantizer = with_random_codes(GumbelQuantizer(32, 6, in_channels=4, remap=Remap(5, None)), 2)
+    quantizer.used.copy_(torch.tensor([30, 2, 17, 8, 9]))
+    z = latents().requires_grad_()
+    likeliest = quantizer.proj(z)[:, quantizer.used].argmax(1)
+    quantized = quantizer.eval()(z)
+    assert torch.equal(quantized.indices, likeliest)
+    assert torch.equal(quantized.z_q, quantizer.embed(quantizer.used[likeliest]).permute(0, 3, 1, 2))
+    trained = quantizer.train()(z, seeded(0))
+    torch.testing.assert_close(trained.z_q, quantizer.lookup(trained.indices))
+    assert torch.autograd.grad(trained.z_q.sum(), z)[0].abs().sum() > 0

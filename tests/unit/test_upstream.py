@@ -5,7 +5,7 @@ import yaml
 
 from hostile import YAML, Hostile
 from published import net2net_yaml, vqgan_yaml
-from taming.checkpoints.upstream_transformer import first_stage_config, transformer_config
+from taming.checkpoints.upstream_transformer import net2net_config
 from taming.checkpoints.upstream_vqgan import vqgan_config
 from taming.checkpoints.yaml_file import read_yaml
 from taming.conditioning import ConditionConfig
@@ -16,6 +16,7 @@ TINY = VQModelConfig(
     n_embed=24, embed_dim=8, ch=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(4,), resolution=8, z_channels=16
 )
 GPT = "taming.modules.transformer.mingpt.GPT"
+BOXES = "taming.models.dummy_cond_stage.DummyCondStage"
 
 
 def label_stage(**params: object) -> dict[str, object]:
@@ -64,13 +65,13 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path):
     ],
 )
 def test_every_supported_condition_is_understood(cond_stage, extra, condition):
-    config = transformer_config(net2net_yaml(cond_stage, **extra), "x.yaml")
+    config = net2net_config(net2net_yaml(cond_stage, **extra), "x.yaml").transformer
     assert config.condition == condition
     assert (config.n_head, config.block_size, config.grid) == (4, 16, (4, 4))
 
 
 def test_a_transformer_configuration_carries_that_of_its_first_stage():
-    assert first_stage_config(net2net_yaml(), "x") == TINY == vqgan_config(net2net_yaml(), "x")
+    assert net2net_config(net2net_yaml(), "x").first_stage == TINY == vqgan_config(net2net_yaml(), "x")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,6 @@ def test_a_transformer_configuration_carries_that_of_its_first_stage():
         (vqgan_yaml(n_embd=24), "unknown name 'n_embd'; did you mean n_embed"),
         (vqgan_yaml(ddconfig={"chmult": [1]}), "unknown name 'chmult'; did you mean ch_mult"),
         (vqgan_yaml(ddconfig={"double_z": True}), "double_z: True is not supported"),
-        (vqgan_yaml(ddconfig={"attn_type": "none"}), "attn_type: 'none' is not supported"),
         (vqgan_yaml(ddconfig=None), "ddconfig: expected names and values, found None"),
         (vqgan_yaml(remap="used.npy"), "remapped codebook"),
         (vqgan_yaml(n_embed="24"), "n_embed: expected a whole number of 1 or more, found '24'"),
@@ -102,14 +102,22 @@ def test_a_wrong_vqgan_configuration_is_refused_in_words(values, message):
     ("values", "message"),
     [
         (vqgan_yaml(), "unknown target 'taming.models.vqgan.VQModel'"),
-        (net2net_yaml("__is_first_stage__"), "'__is_first_stage__' is not supported"),
-        (net2net_yaml({"target": "taming.modules.misc.coord.CoordStage", "params": {}}), "unknown target"),
+        (net2net_yaml("__is_second_stage__"), "'__is_second_stage__' is not supported"),
+        (net2net_yaml({"target": "taming.modules.misc.coord.CoordStage", "params": {}}), "num_codes: expected a whole"),
+        (net2net_yaml({"target": BOXES, "params": {"conditional_key": "objects"}}), "conditional_key 'objects'"),
+        (net2net_yaml({"target": BOXES, "params": {"conditional_keys": 1}}), "unknown name 'conditional_keys'"),
         (net2net_yaml({"target": "subprocess.run", "params": {}}), "unknown target 'subprocess.run'"),
         (net2net_yaml(label_stage(n_clases=3)), "unknown name 'n_clases'; did you mean n_classes"),
         (net2net_yaml(learning="fast"), "unknown name 'learning'"),
         (
-            net2net_yaml(permuter_config={"target": "taming.modules.transformer.permuter.ZCurve"}),
-            "unknown target 'taming.modules.transformer.permuter.ZCurve'",
+            net2net_yaml(permuter_config={"target": "taming.modules.transformer.permuter.Hilbert"}),
+            "unknown target 'taming.modules.transformer.permuter.Hilbert'",
+        ),
+        (
+            net2net_yaml(
+                permuter_config={"target": "taming.modules.transformer.permuter.ZCurve", "params": {"H": 8, "W": 8}}
+            ),
+            "it permutes 8 x 8 cells, and the model draws 4 x 4",
         ),
         (net2net_yaml(transformer_config={"target": "os.system", "params": {}}), "unknown target 'os.system'"),
         (net2net_yaml(transformer_config={"target": GPT, "params": {"n_head": 4}}), "vocab_size, .* must be given"),
@@ -118,7 +126,7 @@ def test_a_wrong_vqgan_configuration_is_refused_in_words(values, message):
 )
 def test_a_wrong_transformer_configuration_is_refused_in_words(values, message):
     with pytest.raises(ConfigError, match=message):
-        transformer_config(values, "x.yaml")
+        net2net_config(values, "x.yaml")
 
 
 @pytest.mark.parametrize("hostile", YAML, ids=lambda hostile: hostile.words[0])

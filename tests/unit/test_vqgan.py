@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import published
+from taming.errors import ConfigError
 from taming.models import VQModel, VQModelConfig
 
 TINY = {"n_embed": 24, "embed_dim": 8, "ch": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "z_channels": 16}
@@ -19,9 +20,16 @@ ODD_CONFIGS = {
     "other channels": {"in_channels": 1, "out_ch": 5},
     "wide codes": {"embed_dim": 40},
     "one code": {"n_embed": 1},
+    "no attention at all": {"attn_resolutions": (), "mid_attention": False},
+    "pictures in [0, 1]": {"pixel_range": "unit"},
     "gumbel": {"quantizer": "gumbel"},
     "ema": {"quantizer": "ema"},
+    "cosine": {"quantizer": "cosine"},
+    "dot": {"quantizer": "dot"},
+    "remapped": {"num_used": 10},
+    "remapped, one token for the rest": {"num_used": 10, "unknown_index": 10},
 }
+QUANTIZERS = ("vq", "gumbel", "ema", "cosine", "dot")
 F16 = {"ch": 128, "ch_mult": (1, 1, 2, 2, 4), "num_res_blocks": 2, "z_channels": 256, "embed_dim": 256}
 F8 = {**F16, "ch_mult": (1, 1, 2, 4)}
 
@@ -45,12 +53,12 @@ def test_odd_configurations_keep_the_promised_shapes(changes):
     assert vqgan.factor == 2 ** (len(config.ch_mult) - 1)
     assert quantized.z_q.shape == (2, config.embed_dim, 3, 5)
     assert quantized.indices.shape == (2, 3, 5) and quantized.indices.dtype == torch.int64
-    assert quantized.indices.min() >= 0 and quantized.indices.max() < config.n_embed
+    assert quantized.indices.min() >= 0 and quantized.indices.max() < config.num_tokens
     assert quantized.loss.shape == () and quantized.loss.isfinite()
     assert vqgan.decode(quantized.z_q).shape == (2, config.out_ch, height, width)
 
 
-@pytest.mark.parametrize("quantizer", ["vq", "gumbel", "ema"])
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
 @torch.no_grad()
 def test_tokens_carry_the_whole_picture(quantizer):
     vqgan = tiny_vqgan(quantizer=quantizer)
@@ -58,6 +66,29 @@ def test_tokens_carry_the_whole_picture(quantizer):
     from_tokens = vqgan.decode_indices(quantized.indices)
     assert torch.equal(from_tokens, vqgan.decode(vqgan.quantize.lookup(quantized.indices)))
     torch.testing.assert_close(from_tokens, vqgan.decode(quantized.z_q), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_model_of_pictures_in_0_to_1_is_the_same_model_behind_a_change_of_range():
+    signed, unit = tiny_vqgan(), tiny_vqgan(pixel_range="unit")
+    x = pixels(2, 3, 16, 16)
+    assert torch.equal(unit.encode(x).indices, signed.encode((x + 1) / 2).indices)
+    indices = signed.encode(x).indices
+    assert torch.equal(unit.decode_indices(indices), signed.decode_indices(indices) * 2 - 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_used": 4, "quantizer": "dot"}, "never remapped"),
+        ({"num_used": 25}, "more than the 24 codes"),
+        ({"num_used": 4, "unknown_index": 5}, "unknown_index 5"),
+        ({"unknown_index": 0}, "unknown_index 0"),
+    ],
+)
+def test_a_remap_that_makes_no_sense_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        VQModelConfig(**{**TINY, **changes})
 
 
 @torch.no_grad()
@@ -139,7 +170,7 @@ for name in ("Conv2d", "GroupNorm", "Embedding"):
     setattr(HOST, name, type(name, (WithoutWeights, getattr(nn, name)), {}))
 
 
-@pytest.mark.parametrize("quantizer", ["vq", "gumbel", "ema"])
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
 def test_every_weight_sits_in_an_injected_layer_and_none_is_looked_at_before_loading(quantizer):
     config = VQModelConfig(**{**TINY, "quantizer": quantizer, "attn_resolutions": (256,)})
     vqgan = VQModel(config, HOST)

@@ -6,20 +6,29 @@ import torch
 from torch import Tensor, nn
 
 from .quantized import Quantized
+from .remap import Remap, RemappedQuantizer
 from .vector import codebook
 
 
-class GumbelQuantizer(nn.Module):
+class GumbelQuantizer(RemappedQuantizer):
     """Scores every code by a 1x1 convolution and takes one.
 
     Encoding is deterministic (the likeliest code) unless a `generator` is passed or the module is training;
     the reference adds noise even when it only encodes. Gradients reach the encoder in training mode only.
+
+    With a `remap`, only codes that have a token are scored, as published, so none is ever unknown.
     """
 
     def __init__(
-        self, num_codes: int, dim: int, in_channels: int, kl_weight: float = 5e-4, operations: ModuleType = nn
+        self,
+        num_codes: int,
+        dim: int,
+        in_channels: int,
+        kl_weight: float = 5e-4,
+        operations: ModuleType = nn,
+        remap: Remap | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(remap)
         self.num_codes = num_codes
         self.kl_weight = kl_weight
         self.temperature = 1.0
@@ -28,6 +37,8 @@ class GumbelQuantizer(nn.Module):
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Quantized:
         logits = self.proj(z)  # (B, K, h, w)
+        if self.remap is not None:
+            logits = logits[:, self.used_codes(z)]  # (B, R, h, w)
         probs = logits.softmax(1)
         loss = self.kl_weight * (probs * (probs * self.num_codes + 1e-10).log()).sum(1).mean()
         if self.training or generator is not None:
@@ -38,12 +49,14 @@ class GumbelQuantizer(nn.Module):
         soft = (logits / self.temperature).softmax(1)
         hard = torch.zeros_like(soft).scatter_(1, indices.unsqueeze(1), 1.0)
         one_hot = hard + soft - soft.detach()
-        z_q = torch.einsum("bkhw,kd->bdhw", one_hot, codebook(self.embed, self.num_codes, z))
-        return Quantized(z_q, indices, loss)
+        codes = codebook(self.embed, self.num_codes, z)
+        if self.remap is not None:
+            codes = codes[self.used_codes(z)]
+        return Quantized(torch.einsum("bkhw,kd->bdhw", one_hot, codes), indices, loss)
 
     def lookup(self, indices: Tensor) -> Tensor:
-        """Codes of `indices`, (B, h, w) -> (B, D, h, w)."""
-        return self.embed(indices).permute(0, 3, 1, 2).contiguous()
+        """Vectors of `indices`, (B, h, w) -> (B, D, h, w)."""
+        return self.embed(self.to_codes(indices)).permute(0, 3, 1, 2).contiguous()
 
 
 def gumbel_noise(logits: Tensor, generator: torch.Generator | None) -> Tensor:

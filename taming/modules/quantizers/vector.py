@@ -7,19 +7,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .quantized import Quantized
+from .remap import Remap, RemappedQuantizer
 
 
-class VectorQuantizer(nn.Module):
+class VectorQuantizer(RemappedQuantizer):
     """Snaps each latent vector to its nearest code.
 
     `legacy=True` reproduces the published training loss, where `beta` weighs the codebook term instead of the
     commitment term; indices and latents are the same either way.
+
+    With a `remap`, the latents are still those of the whole codebook, as published; only the tokens are fewer.
     """
 
     def __init__(
-        self, num_codes: int, dim: int, beta: float = 0.25, legacy: bool = True, operations: ModuleType = nn
+        self,
+        num_codes: int,
+        dim: int,
+        beta: float = 0.25,
+        legacy: bool = True,
+        operations: ModuleType = nn,
+        remap: Remap | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(remap)
         self.num_codes = num_codes
         self.beta = beta
         self.legacy = legacy
@@ -28,23 +37,45 @@ class VectorQuantizer(nn.Module):
             nn.init.uniform_(self.embedding.weight, -1 / num_codes, 1 / num_codes)
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Quantized:
-        """Quantize z (B, D, h, w); `generator` is there for quantizers that draw, nothing is random here."""
-        indices = nearest_codes(z, codebook(self.embedding, self.num_codes, z))
-        z_q = self.lookup(indices).to(z.dtype)
+        """Quantize z (B, D, h, w).
+
+        `generator` draws the tokens of codes that a remap has none for, where the reference draws them; without one
+        they get the token of the nearest code that has one, so that the same picture gives the same tokens.
+        """
+        codes = codebook(self.embedding, self.num_codes, z)
+        chosen = nearest_codes(z, codes)
+        z_q = self._vectors(chosen).to(z.dtype)
         pull_encoder = F.mse_loss(z, z_q.detach())
         pull_codes = F.mse_loss(z_q, z.detach())
         loss = pull_encoder + self.beta * pull_codes if self.legacy else self.beta * pull_encoder + pull_codes
+        if self.remap is None:
+            indices = chosen
+        else:
+            indices = self.to_tokens(chosen, self.num_codes, self._substitutes(z, codes, self.remap, generator))
         return Quantized(z + (z_q - z).detach(), indices, loss)
 
     def lookup(self, indices: Tensor) -> Tensor:
-        """Codes of `indices`, (B, h, w) -> (B, D, h, w)."""
-        # Contiguous, or all of the decoder would run channels-last, which agrees with the reference one digit less.
-        return self.embedding(indices).permute(0, 3, 1, 2).contiguous()
+        """Vectors of `indices`, (B, h, w) -> (B, D, h, w)."""
+        return self._vectors(self.to_codes(indices))
 
     @torch.no_grad()
     def start_at(self, vectors: Tensor) -> None:
         """Put the codes at `vectors`, (K, D)."""
         self.embedding.weight.copy_(vectors)
+
+    def _vectors(self, codes: Tensor) -> Tensor:
+        # Contiguous, or all of the decoder would run channels-last, which agrees with the reference one digit less.
+        return self.embedding(codes).permute(0, 3, 1, 2).contiguous()
+
+    def _substitutes(self, z: Tensor, codes: Tensor, remap: Remap, generator: torch.Generator | None) -> Tensor:
+        """For each vector of z, the token it has if its code has none; (B, h, w)."""
+        shape = (z.shape[0], *z.shape[2:])
+        if remap.unknown_index is not None:
+            return torch.full(shape, remap.unknown_index, device=z.device)
+        if generator is not None:
+            drawn = torch.randint(remap.num_used, shape, generator=generator, device=generator.device)
+            return drawn.to(z.device)
+        return nearest_codes(z, codes[self.used_codes(z)])
 
 
 def codebook(embedding: nn.Module, num_codes: int, like: Tensor) -> Tensor:

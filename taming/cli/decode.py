@@ -1,0 +1,34 @@
+"""`python -m taming decode`: tokens to pictures."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from ..checkpoints import load_vqgan
+from .options import Commands, add_out_folder, add_vqgan
+from .pictures import check_pictures, result_paths, write_picture
+from .tokens_file import read_tokens
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "decode",
+        help="turn tokens back into pictures",
+        description="Writes one .png file per token grid. The tokenizer must have the codebook that the tokens name.",
+    )
+    parser.add_argument("tokens", nargs="+", type=Path, metavar="TOKENS.npz", help="files that `encode` wrote")
+    add_vqgan(parser)
+    add_out_folder(parser)
+    parser.set_defaults(run=run)
+
+
+@torch.inference_mode()
+def run(options: argparse.Namespace) -> None:
+    vqgan = load_vqgan(options.vqgan)
+    check_pictures(vqgan, options.vqgan)
+    for tokens, path in zip(options.tokens, result_paths(options.tokens, options.out, ".png"), strict=True):
+        indices = read_tokens(tokens, vqgan, options.vqgan)
+        for item, grid in enumerate(indices):  # one by one, so that none depends on its batch
+            number = f"_{item}" if len(indices) > 1 else ""
+            write_picture(vqgan.decode_indices(grid[None])[0], path.with_stem(path.stem + number))

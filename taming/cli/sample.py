@@ -1,0 +1,111 @@
+"""`python -m taming sample`: draw pictures, from nothing or over a share of one."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..checkpoints import load_transformer, load_vqgan
+from ..conditioning import get_condition
+from ..errors import TamingError
+from ..models import Transformer, VQModel
+from ..sampling import SamplingOptions, check_vocabulary, choose_cells, generate
+from .options import EMBEDDED_TRANSFORMER, Commands, add_out_folder
+from .pictures import check_pictures, crop_to_cells, read_picture, write_picture
+from .progress import show_progress
+
+log = logging.getLogger(__name__)
+
+DEFAULT_STRENGTH = 0.8
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "sample",
+        help="draw pictures with a transformer",
+        description="Draws pictures as .png files. With --image, a share of its tokens is drawn again (img2img).",
+    )
+    parser.add_argument(
+        "--transformer", default=EMBEDDED_TRANSFORMER, metavar="FILE", help="default: %(default)s, part of the pack"
+    )
+    parser.add_argument("--vqgan", metavar="FILE", help="its tokenizer (default: the one that comes with it)")
+    parser.add_argument("--label", help='a class name or number, or several, one per picture: "alpine, beach"')
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same picture (default 0)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="below 1: safer, above 1: wilder (default 1)")
+    parser.add_argument("--top-k", type=int, default=0, help="only the k likeliest tokens (default 0: off)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="only the likeliest up to this share (default 1: off)")
+    parser.add_argument("--guidance-scale", type=float, default=1.0, help="above 1: closer to the label (default 1)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="pictures to draw (default: one per label)")
+    parser.add_argument("--width", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
+    parser.add_argument("--height", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
+    parser.add_argument("--image", type=Path, help="a picture to start from; scaled to --width and --height if given")
+    parser.add_argument("--strength", type=float, help=f"share of it to draw again (default {DEFAULT_STRENGTH})")
+    add_out_folder(parser)
+    parser.set_defaults(run=run)
+
+
+@torch.inference_mode()
+def run(options: argparse.Namespace) -> None:
+    check_numbers(options)
+    filters = SamplingOptions(options.temperature, options.top_k, options.top_p, guidance_scale=options.guidance_scale)
+    transformer, vqgan = load_models(options)
+    condition = get_condition(transformer, label=options.label, batch_size=options.batch_size)
+    indices = starting_grid(options, transformer, vqgan).repeat(condition.batch_size, 1, 1)  # (B, h, w)
+    known = torch.zeros_like(indices, dtype=torch.bool)
+    if options.image is not None:
+        batch, height, width = indices.shape
+        strength = DEFAULT_STRENGTH if options.strength is None else options.strength
+        known = ~choose_cells((batch, height, width), strength, options.seed)
+
+    def report(done: int, total: int, *_grids: Tensor) -> None:
+        show_progress(done, total, "tokens")
+
+    drawn = generate(condition, indices, known, options=filters, seed=options.seed, callback=report)
+    options.out.mkdir(parents=True, exist_ok=True)
+    title = re.sub(r"[^A-Za-z0-9_]+", "-", options.label or "").strip("-")[:40] or "sample"
+    for item, grid in enumerate(drawn):
+        path = options.out / f"{title}_{options.seed}_{item}.png"
+        write_picture(vqgan.decode_indices(grid[None])[0], path)
+
+
+def check_numbers(options: argparse.Namespace) -> None:
+    """Raise TamingError for what no model could do, before one is loaded."""
+    for name in ("batch_size", "width", "height"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise TamingError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
+    if not 0 <= options.seed < 2**63:
+        raise TamingError(f"--seed is {options.seed}; it must be from 0 to {2**63 - 1}.")
+    if options.strength is not None and options.image is None:
+        raise TamingError("--strength says how much of a picture to draw again: give the picture with --image.")
+
+
+def load_models(options: argparse.Namespace) -> tuple[Transformer, VQModel]:
+    """The transformer, and the tokenizer that its tokens belong to."""
+    transformer, first_stage = load_transformer(options.transformer)
+    vqgan = first_stage if options.vqgan is None else load_vqgan(options.vqgan)
+    if vqgan is None:
+        raise TamingError(f"{options.transformer} comes without a tokenizer. Give the one it was trained on: --vqgan.")
+    check_pictures(vqgan, options.vqgan or options.transformer)
+    check_vocabulary(transformer, vqgan.config.num_tokens)
+    return transformer, vqgan
+
+
+def starting_grid(options: argparse.Namespace, transformer: Transformer, vqgan: VQModel) -> Tensor:
+    """The tokens of --image, or zeros, (1, h, w)."""
+    rows, columns = transformer.config.grid
+    factor = vqgan.factor
+    width, height = options.width or columns * factor, options.height or rows * factor
+    if options.image is not None:
+        size_px = (width, height) if options.width or options.height else None
+        return vqgan.encode(crop_to_cells(read_picture(options.image, size_px), factor, options.image.name)).indices
+    if width < factor or height < factor:
+        raise TamingError(f"{width}x{height} px is less than one token, {factor}x{factor} px.")
+    if width % factor or height % factor:
+        log.warning("%dx%d px cut to multiples of %d px.", width, height, factor)
+    return torch.zeros(1, height // factor, width // factor, dtype=torch.int64)

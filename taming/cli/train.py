@@ -1,0 +1,40 @@
+"""`python -m taming train`: train a model by a recipe."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .options import Commands
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("train", help="train a model by a recipe; run again to continue")
+    parser.add_argument("recipe", help="a preset, such as scenes_vqgan, or a path to a YAML file")
+    parser.add_argument("overrides", nargs="*", help="changed values, such as optimizer.lr=1e-4")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run: state, log and final model")
+    parser.add_argument("--workers", type=int, default=2, help="processes that render scenes (default 2)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..data import SCENE_CLASSES  # here, so that other commands start fast
+    from ..training.batches import Scenes, load_scenes
+    from ..training.loop import train
+    from ..training.recipe import read_recipe
+    from ..training.transformer import TransformerTask
+    from ..training.vqgan import VQGANTask
+
+    recipe = read_recipe(options.recipe, options.overrides)
+    data = recipe.data
+
+    def scenes(first_seed: int, count: int) -> Scenes:
+        folder = options.out.parent / f"scenes-{data.size_px}px-{first_seed}-{count}"
+        return load_scenes(folder, first_seed, count, data.size_px, options.workers)
+
+    training, held_out = scenes(data.first_seed, data.count), scenes(data.held_out_seed, data.held_out)
+    if recipe.task == "transformer":
+        task = TransformerTask(recipe, training, held_out, SCENE_CLASSES)
+    else:
+        task = VQGANTask(recipe, training, held_out)
+    train(task, recipe, options.out)

@@ -1,0 +1,166 @@
+"""Building the condition that a transformer was trained with, from what a person has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConditionError
+from .boxes import Box, shuffle_boxes
+from .condition import Condition
+from .config import MAP_KINDS, ConditionConfig
+from .labels import find_labels, known_labels
+from .maps import encode_map, map_pixels
+from .prefix import BoxPrefix, CoordinatePrefix, FixedPrefix, MapPrefix, Prefix, coordinate_tokens
+
+if TYPE_CHECKING:
+    from ..models.transformer import Transformer
+
+log = logging.getLogger(__name__)
+
+Labels = str | int | Sequence[str | int]
+Layouts = Sequence[Box] | Sequence[Sequence[Box]]
+
+
+def get_condition(
+    transformer: Transformer,
+    label: Labels | None = None,
+    *,
+    segmentation: Tensor | None = None,
+    depth: Tensor | None = None,
+    image: Tensor | None = None,
+    boxes: Layouts | None = None,
+    coordinates: Tensor | None = None,
+    context: Tensor | None = None,
+    batch_size: int | None = None,
+) -> Condition:
+    """Build the condition that `transformer` was trained with.
+
+    Args:
+        label: a class name, a number ("3" too), "alpine, beach", or a sequence of them, one per batch item. None is
+            unconditional: the start token, or the null label of a class model that was trained with one.
+        segmentation: (B, H, W) or (H, W) int64 labels of the size of the picture.
+        depth: (B, H, W) or (H, W), of any range, near = large; each is scaled to its own range.
+        image: (B, 3, H, W) in [0, 1], for a model that was trained on pairs of pictures.
+        boxes: the objects of one picture, or of each item of a batch.
+        coordinates: (B, H, W) in [0, 1]; by default those of the grid, which is what a picture of its own wants.
+        context: (B, S, D) or (S, D) vectors, for a cross-attention model.
+        batch_size: how many items to draw, when the condition does not say; one serves them all.
+
+    Raises:
+        ConditionError: the model takes no such condition, lacks the one it takes, or does not know a label.
+    """
+    config = transformer.config.condition
+    given: dict[str, Any] = {
+        "label": label,
+        "segmentation": segmentation,
+        "depth": depth,
+        "image": image,
+        "boxes": boxes,
+        "coordinates": coordinates,
+    }
+    _check_kind(config, {name for name, value in given.items() if value is not None})
+    prefix = PREFIXES[config.kind](transformer, given[ARGUMENTS[config.kind]])
+    null_prefix = None
+    if config.null_label is not None:
+        null_prefix = FixedPrefix(torch.full((prefix.batch_size, 1), config.null_label))
+    condition = Condition(transformer, prefix, null_prefix, context=None)
+    if context is not None or transformer.config.context_dim is not None:
+        condition = _with_context(condition, context)
+    return condition if batch_size is None else condition.expand(batch_size)
+
+
+def _map_prefix(transformer: Transformer, value: Tensor | None) -> Prefix:
+    config, stage = transformer.config.condition, transformer.cond_stage
+    assert value is not None  # _check_kind
+    if stage is None:
+        raise ConditionError(
+            "This transformer reads maps as tokens and came without the VQGAN that makes them (cond_stage_model). "
+            "Load it from its whole checkpoint."
+        )
+    with torch.no_grad():
+        return encode_map(config, stage, map_pixels(config, value))
+
+
+def _class_prefix(transformer: Transformer, label: Labels | None) -> Prefix:
+    config = transformer.config.condition
+    if label is None and config.null_label is None:
+        raise ConditionError(
+            f"This transformer draws classes and was given no label. "
+            f"{known_labels(config, transformer.config.vocab_size)}"
+        )
+    tokens = [config.null_label] if label is None else find_labels(config, transformer.config.vocab_size, label)
+    return FixedPrefix(torch.tensor(tokens, dtype=torch.int64)[:, None])  # (B, 1)
+
+
+def _start_prefix(transformer: Transformer, nothing: None) -> Prefix:
+    return FixedPrefix(torch.tensor([[transformer.config.condition.sos_token]]))
+
+
+def _coordinate_prefix(transformer: Transformer, coordinates: Tensor | None) -> Prefix:
+    config = transformer.config.condition
+    if coordinates is None:
+        return CoordinatePrefix(1, config.num_codes, config.down_factor)
+    return MapPrefix(coordinate_tokens(coordinates, config.num_codes, config.down_factor))
+
+
+def _box_prefix(transformer: Transformer, boxes: Layouts | None) -> Prefix:
+    config = transformer.config.condition
+    assert boxes is not None and config.boxes is not None  # _check_kind; check_condition
+    limit = config.boxes.max_objects
+    single = [box for box in boxes if isinstance(box, Box)]
+    layouts = [layout for layout in boxes if not isinstance(layout, Box)] or [single]
+    # The models were trained on shuffled boxes: whatever order they come in must not matter to how they are read.
+    if max(map(len, layouts)) > limit:
+        log.warning("%d boxes, of which the transformer reads the first %d.", max(map(len, layouts)), limit)
+    return BoxPrefix(config.boxes, tuple(tuple(shuffle_boxes(layout[:limit], seed=0)) for layout in layouts))
+
+
+ARGUMENTS = {"unconditional": "label", "class": "label"} | {kind: kind for kind in ("coordinates", "boxes", *MAP_KINDS)}
+PREFIXES: dict[str, Callable[[Transformer, Any], Prefix]] = {
+    "unconditional": _start_prefix,
+    "class": _class_prefix,
+    "coordinates": _coordinate_prefix,
+    "boxes": _box_prefix,
+    **dict.fromkeys(MAP_KINDS, _map_prefix),
+}
+
+
+def _check_kind(config: ConditionConfig, given: set[str]) -> None:
+    """Raise unless exactly what the model needs is given."""
+    wanted = ARGUMENTS[config.kind]
+    wrong = sorted(given - ({wanted} if config.kind != "unconditional" else set()))
+    if wrong:
+        trained = "without a condition" if config.kind == "unconditional" else f"to be told its {wanted}"
+        raise ConditionError(
+            f"A {wrong[0]} was given to a transformer that was trained {trained}. Leave it out, or load another model."
+        )
+    if wanted not in given and config.kind in ("boxes", *MAP_KINDS):
+        raise ConditionError(f"This transformer draws by {config.kind} and was given none. Give it {wanted}=...")
+
+
+def _with_context(condition: Condition, context: Tensor | None) -> Condition:
+    dim = condition.transformer.config.context_dim
+    if dim is None:
+        raise ConditionError(
+            "A context was given to a transformer without cross-attention. Leave the context out, "
+            "or load a transformer that was built with context_dim."
+        )
+    if context is None:
+        raise ConditionError(
+            f"This transformer attends to a context and was given none. Give it (B, S, {dim}) vectors."
+        )
+    if context.dim() == 2:
+        context = context[None]  # (1, S, D)
+    if context.dim() != 3 or context.shape[-1] != dim:
+        raise ConditionError(
+            f"The context has shape {tuple(context.shape)}; this transformer attends to (B, S, {dim}) vectors."
+        )
+    if context.shape[0] == 1:
+        context = context.expand(condition.batch_size, -1, -1)
+    return replace(condition.expand(context.shape[0]), context=context)

@@ -1,0 +1,32 @@
+"""Maps as conditions: what their stage, a VQGAN of their own, makes tokens of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .config import ConditionConfig
+from .depth import normalize_depth
+from .prefix import MapPrefix
+from .segmentation import one_hot
+
+if TYPE_CHECKING:
+    from ..models.vqgan import VQModel
+
+
+def encode_map(config: ConditionConfig, stage: VQModel, pixels: Tensor) -> MapPrefix:
+    """Tokens of a map, (B, C, H, W) as its stage was trained on: one-hot labels, depth or pixels in [-1, 1]."""
+    side = config.downsample_cond_size
+    if side:
+        pixels = F.interpolate(pixels, size=(side, side))  # nearest, as the reference does
+    return MapPrefix(stage.encode(pixels).indices, is_scaled=bool(side))
+
+
+def map_pixels(config: ConditionConfig, value: Tensor) -> Tensor:
+    """What the stage of a map encodes, (B, C, H, W), from labels or depth (B, H, W), or an image (B, 3, H, W)."""
+    if config.kind == "image":
+        return value * 2 - 1
+    value = value if value.dim() == 3 else value.unsqueeze(0)
+    return one_hot(value, config.num_classes) if config.kind == "segmentation" else normalize_depth(value)

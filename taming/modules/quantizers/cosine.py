@@ -1,0 +1,41 @@
+"""Vector quantization by direction: latents and codes of length one (ViT-VQGAN, Yu et al. 2021, arXiv:2110.04627).
+
+As in the tokenizers of LlamaGen and Janus (LlamaGen `tokenizer/tokenizer_image/vq_model.py`, without its optional
+entropy loss, which the published models were trained without).
+"""
+
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .quantized import Quantized
+from .vector import codebook, nearest_codes
+
+
+class CosineQuantizer(nn.Module):
+    """Snaps each latent vector to the code that points most nearly the same way; what it returns has length one.
+
+    The codes are stored at any length and brought to length one wherever they are used.
+    """
+
+    def __init__(self, num_codes: int, dim: int, beta: float = 0.25, operations: ModuleType = nn) -> None:
+        super().__init__()
+        self.num_codes = num_codes
+        self.beta = beta
+        self.embedding = operations.Embedding(num_codes, dim)
+
+    def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Quantized:
+        """Quantize z (B, D, h, w); `generator` is there for quantizers that draw, nothing is random here."""
+        # Normalized with the channels last, as the family does: the sums then round the same way.
+        directions = F.normalize(z.permute(0, 2, 3, 1).contiguous().float(), dim=-1).permute(0, 3, 1, 2)
+        indices = nearest_codes(directions, F.normalize(codebook(self.embedding, self.num_codes, z).float(), dim=-1))
+        z_q = self.lookup(indices).to(z.dtype)
+        directions = directions.to(z.dtype)
+        loss = F.mse_loss(z_q, directions.detach()) + self.beta * F.mse_loss(directions, z_q.detach())
+        return Quantized(directions + (z_q - directions).detach(), indices, loss)
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Vectors of length one of `indices`, (B, h, w) -> (B, D, h, w)."""
+        return F.normalize(self.embedding(indices), dim=-1).permute(0, 3, 1, 2).contiguous()

@@ -12,16 +12,20 @@ from typing import Any
 from . import ROOT
 from .server import Server
 from .steps import SetupError, say
-from .workflows import example_workflows, nodes_of, read_prompt
+from .workflows import example_workflows, models_to_download, nodes_of, read_prompt
 
 OUTPUT = ROOT / "output"
 SEEDS = (1, 2, 3, 4)
 SCENES = ("alpine", "sunset_sea", "city_night", "autumn")  # shown when the user brings no picture
+CLASSES_WORKFLOW, RECONSTRUCTION_WORKFLOW = "Draw a class", "Reconstruct an image"
 LOADER, LABEL, EMPTY, SAMPLE = "TamingLoadTransformer", "TamingClassCondition", "TamingEmptyTokens", "TamingSample"
 
 
 def run_demo(server: Server, image: Path | None) -> list[Path]:
-    """Run every example workflow as shipped, draw every class, reconstruct `image`; returns the files to look at."""
+    """Run every example workflow that needs no download, draw every class, reconstruct `image`.
+
+    Returns the files to look at.
+    """
     workflows = example_workflows()
     if not workflows:
         raise SetupError("example_workflows/ is empty, so there is nothing to show.")
@@ -32,13 +36,16 @@ def run_demo(server: Server, image: Path | None) -> list[Path]:
     files = []
     for workflow in workflows:
         prompt = read_prompt(workflow, object_info)
-        if nodes_of(prompt, LABEL):
-            _run(server, f"{workflow.stem} (as shipped)", prompt, raw, "shipped")
+        needed = models_to_download(prompt)
+        if needed:
+            say(f"{workflow.stem}: left out, it needs {', '.join(needed)} (docs/models.md)")
+        elif workflow.stem == CLASSES_WORKFLOW:
             files.append(_draw_classes(server, prompt, raw))
-        elif nodes_of(prompt, "LoadImage"):
+        elif workflow.stem == RECONSTRUCTION_WORKFLOW:
             files.append(_reconstruct(server, prompt, image, raw))
         else:
-            _run(server, workflow.stem, prompt, raw, workflow.stem)
+            pictures = _run(server, workflow.stem, prompt, raw, workflow.stem)
+            files.append(Path(shutil.copy(pictures[-1], OUTPUT / f"{workflow.stem}.png")))
     return files
 
 

@@ -41,6 +41,13 @@ def nodes_of(prompt: dict[str, Any], class_type: str) -> list[dict[str, Any]]:
     return [node["inputs"] for node in prompt.values() if node["class_type"] == class_type]
 
 
+def models_to_download(prompt: dict[str, Any]) -> list[str]:
+    """Return the model files that a prompt loads and that do not come with the pack."""
+    inputs = [node["inputs"] for node in prompt.values()]
+    names = [entry[key] for entry in inputs for key in ("vqgan_name", "transformer_name") if key in entry]
+    return sorted({name for name in names if not name.startswith("embedded/")})
+
+
 def _api_node(node: dict[str, Any], info: dict[str, Any], sources: dict[int, list[Any]]) -> dict[str, Any]:
     named = zip(_widget_names(info), node.get("widgets_values") or [], strict=False)  # an older file has fewer values
     inputs = {name: value for name, value in named if name is not None}

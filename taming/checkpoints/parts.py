@@ -34,9 +34,19 @@ def take_part(checkpoint: Checkpoint, family: Family) -> dict[str, Tensor]:
     prefix = _find_prefix(checkpoint, family)
     if prefix is None:
         raise UnsupportedCheckpointError(_describe(checkpoint, family))
-    parts = checkpoint.state_dict
-    weights = {key.removeprefix(prefix): tensor for key, tensor in parts.items() if key.startswith(prefix)}
-    return _published_vqgan(weights, checkpoint.path.name) if family == "vqgan" else weights
+    return take_vqgan_at(checkpoint, prefix) if family == "vqgan" else _take(checkpoint, prefix)
+
+
+def take_vqgan_at(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+    """The weights of the VQGAN whose keys begin with `prefix`, as `take_part` gives them.
+
+    Raises: UnsupportedCheckpointError if it is of a kind that is not built here.
+    """
+    return _published_vqgan(_take(checkpoint, prefix), checkpoint.path.name)
+
+
+def _take(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): tensor for key, tensor in checkpoint.state_dict.items() if key.startswith(prefix)}
 
 
 def without_training_keys(weights: dict[str, Tensor], family: Family) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from ..metrics import code_usage, perplexity, psnr
 from ..models.vqgan import VQModel, VQModelConfig
 from ..modules.discriminator import NLayerDiscriminator
 from ..modules.perceptual import PerceptualDistance
-from ..modules.quantizers import GumbelQuantizer
+from ..modules.quantizers import EMAVectorQuantizer, VectorQuantizer
 from .batches import Scenes, image_batch, seed_dropout, step_rng, to_pixels
 from .kmeans import kmeans
 from .loop import Figures
@@ -120,7 +120,7 @@ class VQGANTask:
     def start_codebook(self, rng) -> None:
         """Put the codes at the k-means centers of about 32 latents each."""
         codebook = self.model.quantize
-        if isinstance(codebook, GumbelQuantizer):  # its codes are scored by a layer of their own, not by distance
+        if not isinstance(codebook, VectorQuantizer | EMAVectorQuantizer):  # the others do not go by distance
             return
         latents: list[Tensor] = []
         whole = replace(self.recipe.phases[-1], batch_size=16)

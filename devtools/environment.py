@@ -21,6 +21,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 
 TORCH = ("torch==2.14.1", "torchvision==0.29.1")
 TORCHAUDIO = "torchaudio==2.11.0"  # ComfyUI imports it; its own requirement names another torch, hence --no-deps
+# The reference, and another distribution of it that has its object boxes too, under a name of its own.
+REFERENCES = ("taming-transformers-rom1504==0.0.6", "taming-transformers-hugf==0.0.1")
 TORCH_NAMES = ("torch", "torchvision", "torchaudio")
 NETWORK_ADVICE = "Check the network and run the same command again; it goes on where it stopped."
 
@@ -56,13 +58,12 @@ def prepare_requirements(name: str, file: Path) -> None:
 
 def prepare_reference() -> None:
     """Unpack the reference implementation, which the parity tests compare with, apart from the environment."""
-    package = "taming-transformers-rom1504==0.0.6"
 
     def install() -> None:
         shutil.rmtree(REFERENCE, ignore_errors=True)
-        pip("install", "--no-deps", "--target", REFERENCE, package, what="the reference implementation")
+        pip("install", "--no-deps", "--target", REFERENCE, *REFERENCES, what="the reference implementation")
 
-    step("reference implementation", REFERENCE / ".stamp", package, install)
+    step("reference implementation", REFERENCE / ".stamp", "\n".join(REFERENCES), install)
 
 
 def prepare_browser() -> None:

@@ -70,9 +70,9 @@ def check_condition(config: TransformerConfig, where: str) -> None:
     for field, token in tokens.items():
         if token >= config.vocab_size:
             raise ConfigError(f"{where}: condition: {field} {token} is not below vocab_size {config.vocab_size}.")
-    if condition.class_names and len(condition.class_names) != condition.num_classes:
+    if condition.class_names and len(condition.class_names) != condition.num_labels:
         raise ConfigError(
-            f"{where}: condition: {len(condition.class_names)} class_names for {condition.num_classes} classes."
+            f"{where}: condition: {len(condition.class_names)} class_names for {condition.num_labels} classes."
         )
     length = condition.length(height, width)
     if not 0 < length + height * width - 1 <= config.block_size:  # the last cell is never read

@@ -21,11 +21,12 @@ log = logging.getLogger(__name__)
 UNREADABLE_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
-def read_picture(path: Path, size_px: tuple[int, int] | None = None) -> Tensor:
+def read_picture(path: Path, size_px: tuple[int, int] | None = None, smooth: bool = True) -> Tensor:
     """The picture at `path` as (1, 3, H, W) in [-1, 1]: upright, without transparency.
 
     Args:
         size_px: (width, height) to scale and center-crop it to.
+        smooth: scale by averaging; maps of labels are not smoothed.
     """
     try:
         with Image.open(path) as file:
@@ -33,7 +34,7 @@ def read_picture(path: Path, size_px: tuple[int, int] | None = None) -> Tensor:
     except UNREADABLE_PICTURE as error:
         raise TamingError(f"{path} cannot be read as a picture: {shorten_error(error)}.") from error
     if size_px is not None:
-        image = ImageOps.fit(image, size_px, Image.Resampling.LANCZOS)
+        image = ImageOps.fit(image, size_px, Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]  # (1, 3, H, W)
     return pixels.float() / 127.5 - 1
 

@@ -1,4 +1,4 @@
-"""`python -m taming sample`: draw pictures, from nothing or over a share of one."""
+"""`python -m taming sample`: draw pictures, from nothing or over parts of one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ..checkpoints import load_transformer, load_vqgan
-from ..conditioning import get_condition
 from ..errors import TamingError
 from ..models import Transformer, VQModel
-from ..sampling import SamplingOptions, check_vocabulary, choose_cells, generate
+from ..sampling import SamplingOptions, check_vocabulary, choose_cells, forget_cells, generate, pad_cells
+from .conditions import add_conditions, read_condition
 from .options import EMBEDDED_TRANSFORMER, Commands, add_out_folder
 from .pictures import check_pictures, crop_to_cells, read_picture, write_picture
 from .progress import show_progress
@@ -28,13 +28,14 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "sample",
         help="draw pictures with a transformer",
-        description="Draws pictures as .png files. With --image, a share of its tokens is drawn again (img2img).",
+        description="Draws pictures as .png files. With --image, parts of it are drawn again: "
+        "under --mask (inpainting), a share by --strength (img2img), or what --pad adds around it (outpainting).",
     )
     parser.add_argument(
         "--transformer", default=EMBEDDED_TRANSFORMER, metavar="FILE", help="default: %(default)s, part of the pack"
     )
     parser.add_argument("--vqgan", metavar="FILE", help="its tokenizer (default: the one that comes with it)")
-    parser.add_argument("--label", help='a class name or number, or several, one per picture: "alpine, beach"')
+    add_conditions(parser)
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same picture (default 0)")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1: safer, above 1: wilder (default 1)")
     parser.add_argument("--top-k", type=int, default=0, help="only the k likeliest tokens (default 0: off)")
@@ -44,7 +45,18 @@ def add(commands: Commands) -> None:
     parser.add_argument("--width", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
     parser.add_argument("--height", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
     parser.add_argument("--image", type=Path, help="a picture to start from; scaled to --width and --height if given")
-    parser.add_argument("--strength", type=float, help=f"share of it to draw again (default {DEFAULT_STRENGTH})")
+    parser.add_argument(
+        "--mask", type=Path, metavar="IMAGE", help="where to draw it again: white; all of it by default"
+    )
+    parser.add_argument("--grow", type=int, default=0, metavar="PX", help="grow the mask by so many pixels (default 0)")
+    parser.add_argument(
+        "--strength",
+        type=float,
+        help=f"share to draw again (default: 1 with a mask or padding, else {DEFAULT_STRENGTH})",
+    )
+    parser.add_argument(
+        "--pad", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="tokens to add around the picture"
+    )
     add_out_folder(parser)
     parser.set_defaults(run=run)
 
@@ -54,13 +66,15 @@ def run(options: argparse.Namespace) -> None:
     check_numbers(options)
     filters = SamplingOptions(options.temperature, options.top_k, options.top_p, guidance_scale=options.guidance_scale)
     transformer, vqgan = load_models(options)
-    condition = get_condition(transformer, label=options.label, batch_size=options.batch_size)
-    indices = starting_grid(options, transformer, vqgan).repeat(condition.batch_size, 1, 1)  # (B, h, w)
-    known = torch.zeros_like(indices, dtype=torch.bool)
+    indices, known = starting_grid(options, transformer, vqgan)
+    height, width = (side * vqgan.factor for side in indices.shape[1:])
+    condition = read_condition(options, transformer, (width, height))
+    indices = indices.repeat(condition.batch_size, 1, 1)  # (B, h, w)
+    known = known.repeat(condition.batch_size, 1, 1)
     if options.image is not None:
-        batch, height, width = indices.shape
-        strength = DEFAULT_STRENGTH if options.strength is None else options.strength
-        known = ~choose_cells((batch, height, width), strength, options.seed)
+        known = known & ~cells_to_forget(options, indices.shape, vqgan.factor)
+    if options.pad is not None:
+        indices, known = pad_cells(indices, known, *options.pad)
 
     def report(done: int, total: int, *_grids: Tensor) -> None:
         show_progress(done, total, "tokens")
@@ -81,8 +95,9 @@ def check_numbers(options: argparse.Namespace) -> None:
             raise TamingError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
     if not 0 <= options.seed < 2**63:
         raise TamingError(f"--seed is {options.seed}; it must be from 0 to {2**63 - 1}.")
-    if options.strength is not None and options.image is None:
-        raise TamingError("--strength says how much of a picture to draw again: give the picture with --image.")
+    for name in ("strength", "mask", "pad"):
+        if getattr(options, name) is not None and options.image is None:
+            raise TamingError(f"--{name} is about a picture to draw on: give it with --image.")
 
 
 def load_models(options: argparse.Namespace) -> tuple[Transformer, VQModel]:
@@ -96,16 +111,34 @@ def load_models(options: argparse.Namespace) -> tuple[Transformer, VQModel]:
     return transformer, vqgan
 
 
-def starting_grid(options: argparse.Namespace, transformer: Transformer, vqgan: VQModel) -> Tensor:
-    """The tokens of --image, or zeros, (1, h, w)."""
+def cells_to_forget(options: argparse.Namespace, shape: torch.Size, factor: int) -> Tensor:
+    """Which cells of the picture are drawn again, (B, h, w) bool."""
+    batch, height, width = shape
+    masked = None
+    if options.mask is not None:
+        mask = (read_picture(options.mask)[:, 0] + 1) / 2  # (1, H, W)
+        masked = forget_cells(mask, (batch, height, width), factor, options.grow)
+    strength = options.strength
+    if strength is None:
+        strength = 1.0 if masked is not None else DEFAULT_STRENGTH
+    if options.pad is not None and options.strength is None and masked is None:
+        strength = 0.0  # what is added is drawn, and the picture stays
+    return choose_cells((batch, height, width), strength, options.seed, masked)
+
+
+def starting_grid(options: argparse.Namespace, transformer: Transformer, vqgan: VQModel) -> tuple[Tensor, Tensor]:
+    """The tokens of --image, all known, or an empty grid: indices (1, h, w) and which of them are known."""
     rows, columns = transformer.config.grid
     factor = vqgan.factor
     width, height = options.width or columns * factor, options.height or rows * factor
     if options.image is not None:
         size_px = (width, height) if options.width or options.height else None
-        return vqgan.encode(crop_to_cells(read_picture(options.image, size_px), factor, options.image.name)).indices
+        pixels = crop_to_cells(read_picture(options.image, size_px), factor, options.image.name)
+        indices = vqgan.encode(pixels).indices
+        return indices, torch.ones_like(indices, dtype=torch.bool)
     if width < factor or height < factor:
         raise TamingError(f"{width}x{height} px is less than one token, {factor}x{factor} px.")
     if width % factor or height % factor:
         log.warning("%dx%d px cut to multiples of %d px.", width, height, factor)
-    return torch.zeros(1, height // factor, width // factor, dtype=torch.int64)
+    indices = torch.zeros(1, height // factor, width // factor, dtype=torch.int64)
+    return indices, torch.zeros_like(indices, dtype=torch.bool)

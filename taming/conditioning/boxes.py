@@ -48,7 +48,6 @@ class BoxFormat:
     """
 
     num_classes: int
-    class_names: tuple[str, ...] = ()  # in label order; empty when the classes have no names
     num_tokens: int = 8192  # the last of them means "no object"
     max_objects: int = 30
     center_points: bool = False  # an object is (object, center), not (object, upper left, lower right corner)
@@ -57,8 +56,6 @@ class BoxFormat:
     use_additional_parameters: bool = False  # object tokens tell what is occluded, a depiction, seen from inside
 
     def __post_init__(self) -> None:
-        if self.class_names and len(self.class_names) != self.num_classes:
-            raise ConfigError(f"num_classes is {self.num_classes}, but class_names has {len(self.class_names)} names.")
         if self.num_tokens < 4 or not 1 <= self.num_classes < self.num_tokens:
             raise ConfigError(
                 f"num_tokens {self.num_tokens} and num_classes {self.num_classes} do not go together; "

@@ -26,6 +26,11 @@ class ConditionConfig:
     boxes: BoxFormat | None = None  # boxes: how they are written
 
     @property
+    def num_labels(self) -> int:
+        """How many classes labels name; 0 when the file does not say."""
+        return self.boxes.num_classes if self.boxes is not None else self.num_classes
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the classes in label order; empty when they have none."""
         return self.class_names or (vocabulary(self.vocabulary).names if self.vocabulary else ())

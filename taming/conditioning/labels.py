@@ -33,7 +33,7 @@ def _find_label(config: ConditionConfig, vocab_size: int, label: str | int) -> i
     number = _find_name(config, label) if isinstance(label, str) else label
     if number is None and isinstance(label, str) and label.isascii() and label.lstrip("-").isdigit():
         number = int(label)
-    if number is None or not 0 <= number < (config.num_classes or vocab_size):
+    if number is None or not 0 <= number < (config.num_labels or vocab_size):
         names = [_normal(name) for name in config.names]
         close = get_close_matches(_normal(str(label)), names, n=1)
         hint = f" Did you mean {config.names[names.index(close[0])]!r}?" if close else ""
@@ -52,7 +52,7 @@ def _normal(name: str) -> str:
 
 def known_labels(config: ConditionConfig, vocab_size: int) -> str:
     """One sentence that says which labels the transformer has."""
-    numbers = f"0 to {(config.num_classes or vocab_size) - 1}"
+    numbers = f"0 to {(config.num_labels or vocab_size) - 1}"
     if not config.names:
         return f"Its classes have no names; use a number, {numbers}."
     names = ", ".join(config.names[:_NAMES_SHOWN])

@@ -100,9 +100,14 @@ class VQModel(nn.Module):
         quantized = self.encode(pixels)
         return self.decode(quantized.z_q), quantized
 
-    def transform(self, image: Tensor, condition: Condition, strength: float = 0.8, seed: int = 0) -> Tensor:
-        """Draw a random `strength` share of the tokens of `image`, (B, 3, H, W) in [0, 1], again by `condition`."""
-        return transform_image(self, image, condition, strength, seed)
+    def transform(
+        self, image: Tensor, condition: Condition, strength: float = 0.8, seed: int = 0, mask: Tensor | None = None
+    ) -> Tensor:
+        """Draw a random `strength` share of the tokens of `image`, (B, 3, H, W) in [0, 1], again by `condition`.
+
+        `mask`, (B or 1, H, W) in [0, 1], limits the choice to tokens that it touches.
+        """
+        return transform_image(self, image, condition, strength, seed, mask)
 
 
 def build_quantizer(config: VQModelConfig, operations: ModuleType) -> Quantizer:

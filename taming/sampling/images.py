@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..conditioning import Condition, get_condition
 from ..errors import ConditionError, TokensError
-from .edits import choose_cells
+from .edits import choose_cells, forget_cells
 from .filters import PLAIN, SamplingOptions
 from .generate import Callback, generate, sample_grid
 
@@ -49,14 +49,19 @@ def transform_image(
     condition: Condition,
     strength: float = 0.8,
     seed: int = 0,
+    mask: Tensor | None = None,
     options: SamplingOptions = PLAIN,
     callback: Callback | None = None,
 ) -> Tensor:
-    """Draw a random `strength` share of the tokens of `image`, (B, 3, H, W) in [0, 1], again; same shape and range."""
+    """Draw a random `strength` share of the tokens of `image`, (B, 3, H, W) in [0, 1], again; same shape and range.
+
+    `mask`, (B or 1, H, W) in [0, 1], limits the choice to tokens that it touches.
+    """
     check_vocabulary(condition.transformer, vqgan.config.num_tokens)
     indices = vqgan.encode(image * 2 - 1).indices
     batch, height, width = indices.shape
-    known = ~choose_cells((batch, height, width), strength, seed).to(indices.device)
+    among = None if mask is None else forget_cells(mask.cpu(), (batch, height, width), vqgan.factor)
+    known = ~choose_cells((batch, height, width), strength, seed, among).to(indices.device)
     indices = generate(condition, indices, known, options=options, seed=seed, callback=callback)
     return _to_image(vqgan.decode_indices(indices))
 

@@ -225,14 +225,13 @@ def test_tokens_that_are_no_boxes_are_refused(tokens, message):
 
 
 def test_a_format_survives_json():
-    layout = replace(COARSE, class_names=tuple("abcdefgh"), center_points=True)
+    layout = replace(COARSE, center_points=True)
     assert config_from_dict(BoxFormat, json.loads(json.dumps(asdict(layout))), "boxes") == layout
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"class_names": ("dog",)}, "num_classes is 183, but class_names has 1 name"),
         ({"num_classes": 8192}, "more tokens than classes"),
         ({"num_classes": 0}, "1 class or more"),
         ({"num_classes": 1, "num_tokens": 3}, "4 tokens or more"),

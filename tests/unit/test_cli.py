@@ -17,6 +17,7 @@ from published import vqgan_weights
 from taming import get_condition, load_transformer, load_vqgan
 from taming.checkpoints import codebook_fingerprint, save_checkpoint
 from taming.cli import COMMANDS, main
+from taming.conditioning import BoxFormat
 from taming.data import render_scene
 from taming.models import ConditionConfig, Transformer, TransformerConfig
 from taming.zoo import find_model, read_zoo
@@ -331,3 +332,91 @@ def test_a_download_that_is_already_there_is_reported(tmp_path: Path, capsys: py
 def test_training_starts_from_the_command_line_and_explains_an_unknown_recipe(tmp_path: Path, capsys):
     error = refusal(["train", "no_such_recipe", "--out", str(tmp_path)], capsys)
     assert "scenes_vqgan" in error
+
+
+# What is known, and what a transformer is told
+
+
+def test_what_a_mask_does_not_touch_stays_as_it_decodes(scene, tmp_path):
+    mask = tmp_path / "mask.png"
+    white = np.zeros((128, 128), np.uint8)
+    white[:, 96:] = 255
+    Image.fromarray(white).save(mask)
+    common = ["sample", "--image", str(scene), "--label", "beach"]
+    assert main([*common, "--mask", str(mask), "--out", str(tmp_path / "masked")]) == 0
+    assert main([*common, "--strength", "0", "--out", str(tmp_path / "kept")]) == 0
+    masked, kept = (pixels_of(next((tmp_path / name).glob("*.png"))) for name in ("masked", "kept"))
+    difference = (masked - kept).abs().mean(dim=(0, 1, 2))  # by column
+    assert difference[:64].max() < 0.1 and difference[104:].mean() > 0.1
+
+
+def test_padding_widens_the_picture_and_keeps_it(scene, tmp_path):
+    out = tmp_path / "wide"
+    arguments = ["sample", "--image", str(scene), "--label", "alpine", "--pad", "0", "0", "4", "0"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    wide = pixels_of(next(out.glob("*.png")))
+    assert wide.shape == (1, 3, 128, 160)
+    assert (wide[..., :96] - pixels_of(scene)[..., :96]).abs().mean() < 0.15
+
+
+@pytest.mark.parametrize("option", [["--mask", "m.png"], ["--pad", "1", "1", "1", "1"], ["--strength", "0.5"]])
+def test_what_needs_a_picture_says_so(option, tmp_path, capsys):
+    assert main(["sample", *option, "--out", str(tmp_path)]) == 1
+    assert f"error: {option[0]} is about a picture to draw on: give it with --image" in capsys.readouterr().err
+
+
+@pytest.fixture
+def box_transformer(tmp_path: Path, small_vqgan: Path) -> Path:
+    """A transformer of 4x4 tokens that is told objects."""
+    first_stage, path = tmp_path / "box_first_stage.safetensors", tmp_path / "box_transformer.safetensors"
+    save_checkpoint(load_vqgan(small_vqgan), first_stage)
+    boxes = BoxFormat(num_classes=3, num_tokens=24, max_objects=2)
+    condition = ConditionConfig(kind="boxes", class_names=("cat", "dog", "fish"), boxes=boxes)
+    sizes = {"vocab_size": 24, "block_size": 24, "n_layer": 1, "n_head": 2, "n_embd": 16, "grid": (4, 4)}
+    transformer = Transformer(TransformerConfig(**sizes, condition=condition))
+    transformer.init_weights(torch.Generator().manual_seed(0))
+    save_checkpoint(transformer, path, first_stage=first_stage)
+    return path
+
+
+def test_boxes_come_from_a_file_with_labels_by_name_or_number(box_transformer, tmp_path):
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(
+        '[{"label": "dog", "x": 0.1, "y": 0.2, "width": 0.5, "height": 0.5},'
+        ' {"label": 2, "x": 0.5, "y": 0, "width": 0.4, "height": 1}]'
+    )
+    arguments = ["sample", "--transformer", str(box_transformer), "--boxes", str(boxes), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[", "not valid JSON"),
+        ('{"label": 1}', "expected a list of objects"),
+        ('[{"label": "dog"}]', "object 1: expected label, x, y, width, height"),
+        ('[{"label": "bird", "x": 0, "y": 0, "width": 1, "height": 1}]', "no class 'bird'"),
+        ('[{"label": 1, "x": 3, "y": 0, "width": 1, "height": 1}]', "Box 1"),
+        ('[{"label": 1, "x": "left", "y": 0, "width": 1, "height": 1}]', "as numbers from 0 to 1"),
+    ],
+)
+def test_wrong_boxes_are_refused_in_words(text, words, box_transformer, tmp_path, capsys):
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(text)
+    assert main(["sample", "--transformer", str(box_transformer), "--boxes", str(boxes), "--out", str(tmp_path)]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_condition_of_the_wrong_kind_is_refused_in_words(scene, tmp_path, capsys):
+    assert main(["sample", "--depth", str(scene), "--out", str(tmp_path)]) == 1
+    assert "error:" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_converted_to_one_file_that_needs_nothing_beside_it(tmp_path, capsys):
+    weights = vqgan_weights()
+    path, out = tmp_path / "last.ckpt", tmp_path / "converted.safetensors"
+    torch.save({"state_dict": weights, "epoch": 1}, path)
+    assert main(["convert", str(path), "--out", str(out), "--dtype", "float16"]) == 0
+    state = load_vqgan(out).state_dict()
+    assert all(torch.equal(state[key], tensor.half().float()) for key, tensor in weights.items())

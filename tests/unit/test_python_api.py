@@ -96,6 +96,17 @@ def test_generate_image_draws_a_picture_and_its_tokens_are_the_samples(vqgan, tr
     torch.testing.assert_close(image, (decoded.clamp(-1, 1) + 1) / 2)
 
 
+def test_transform_keeps_what_the_mask_does_not_touch(vqgan, transformer, pixels):
+    image, condition = (pixels[:1] + 1) / 2, get_condition(transformer, label="alpine")
+    mask = torch.zeros(1, *image.shape[2:])
+    mask[:, 64:] = 1
+    changed = vqgan.transform(image, condition, strength=1.0, mask=mask)
+    with torch.no_grad():
+        reconstruction = (vqgan(pixels[:1])[0].clamp(-1, 1) + 1) / 2
+    difference = (changed - reconstruction).abs().mean(dim=(0, 1, 3))  # by row
+    assert difference[:32].max() < 0.1 < difference[80:].mean() * 4
+
+
 def test_transform_draws_a_share_of_a_picture_again(vqgan, transformer, pixels):
     image = (pixels[:1] + 1) / 2
     condition = get_condition(transformer, label="alpine")

@@ -13,7 +13,7 @@ from ..conditioning import Box, Condition, get_condition
 from ..conditioning.depth import depth_from_picture
 from ..conditioning.labels import find_labels
 from ..conditioning.segmentation import read_labels
-from ..conditioning.vocabularies import VOCABULARIES, vocabulary
+from ..conditioning.vocabularies import PALETTES, vocabulary
 from ..errors import ConditionError
 from ..models import Transformer
 from ..wording import shorten, shorten_error
@@ -26,7 +26,7 @@ def add_conditions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", help='a class name or number, or several, one per picture: "alpine, beach"')
     parser.add_argument("--segmentation", type=Path, metavar="IMAGE", help="a map in the colors or labels of --palette")
     parser.add_argument(
-        "--palette", choices=VOCABULARIES, help="whose colors (default: those the model was trained on)"
+        "--palette", choices=PALETTES, help="whose colors (default: those the model was trained on)"
     )
     parser.add_argument("--depth", type=Path, metavar="IMAGE", help="a depth map, near = white")
     parser.add_argument(

@@ -10,7 +10,12 @@ from dataclasses import asdict
 from ..checkpoints import Checkpoint, TransformerPlan, VQGANPlan, plan_transformer, plan_vqgan, read_checkpoint
 from ..checkpoints import weights_file as find_weights
 from ..checkpoints.containers import identify_container
+from ..checkpoints.detect_transformer import transformer_disagreements
 from ..checkpoints.keymaps import ANCHORS
+from ..checkpoints.parts import holds, take_part
+from ..checkpoints.upstream_transformer import NET2NET_TARGETS, net2net_config
+from ..checkpoints.yaml_file import read_yaml
+from ..configs import PUBLISHED, preset_names
 from ..errors import TamingError
 from ..wording import shorten_text
 from .options import Commands
@@ -27,6 +32,12 @@ def add(commands: Commands) -> None:
         "why, and exits with 1.",
     )
     parser.add_argument("file", metavar="FILE", help="a checkpoint, or an embedded model such as embedded/...")
+    parser.add_argument(
+        "--config",
+        metavar="YAML",
+        help="a YAML file, or the name of a published model such as sflckr (default: a YAML beside FILE, else what "
+        "FILE says, else its shapes)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -38,11 +49,13 @@ def run(options: argparse.Namespace) -> None:
     print_parts(checkpoint)
     refusals: list[TamingError] = []
     if any(key.endswith(ANCHORS["transformer"]) for key in checkpoint.state_dict):
-        print_model("transformer", options.file, refusals)
+        print_model("transformer", options, refusals)
+        if options.config is None:
+            print_presets(checkpoint)
         if not refusals:
             return  # it told of its first stage too
     if not refusals or any(key.endswith(ANCHORS["vqgan"]) for key in checkpoint.state_dict):
-        print_model("vqgan", options.file, refusals)
+        print_model("vqgan", options, refusals)
     if refusals:
         raise refusals[0]
 
@@ -62,10 +75,11 @@ def print_parts(checkpoint: Checkpoint) -> None:
         print(f"  ... and {len(tensors) - MAX_PARTS} more")
 
 
-def print_model(family: str, file: str, refusals: list[TamingError]) -> None:
+def print_model(family: str, options: argparse.Namespace, refusals: list[TamingError]) -> None:
     """The configuration that loading would use; or add why it would not load to `refusals`."""
+    plan_model = plan_transformer if family == "transformer" else plan_vqgan
     try:
-        plan = plan_transformer(file) if family == "transformer" else plan_vqgan(file)
+        plan = plan_model(options.file, options.config)
     except TamingError as error:
         print(f"{TITLES[family]}: does not load")
         refusals.append(error)
@@ -76,6 +90,26 @@ def print_model(family: str, file: str, refusals: list[TamingError]) -> None:
             print("first stage: none in the file and none named: give it the tokenizer that it was trained on")
         else:
             print_plan("first stage, VQGAN", plan.first_stage)
+
+
+def print_presets(checkpoint: Checkpoint) -> None:
+    """Which published transformers have these shapes: heads and conditions, which shapes do not tell, may differ."""
+    if not holds(checkpoint, "transformer"):
+        return
+    weights, name = take_part(checkpoint, "transformer"), checkpoint.path.name
+    fitting = []
+    for preset in preset_names(PUBLISHED):
+        values = read_yaml(PUBLISHED / f"{preset}.yaml")
+        if values["model"]["target"] not in NET2NET_TARGETS:
+            continue
+        config = net2net_config(values, preset).transformer
+        try:
+            if not transformer_disagreements(config, weights, name):
+                fitting.append(preset)
+        except TamingError:
+            return  # no transformer of ours, which loading has said
+    if fitting:
+        print(f"published models of these shapes: {', '.join(fitting)}; name the right one with --config")
 
 
 def print_plan(title: str, plan: TransformerPlan | VQGANPlan) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ...errors import ConfigError
 
-VOCABULARIES = ("imagenet", "ade20k", "coco_stuff", "sflckr", "coco_scenes", "open_images")
+PALETTES = ("ade20k", "coco_stuff", "sflckr")  # those of segmentation maps, which have colors
+VOCABULARIES = ("imagenet", *PALETTES, "coco_scenes", "open_images")
 
 
 @dataclass(frozen=True)

@@ -4,42 +4,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
 
-from taming.conditioning import Box, BoxFormat, Condition, MapPrefix, Window, get_condition
+from oracles.sliding_window import (
+    CODES,
+    CONDITIONS,
+    build,
+    condition_for,
+    draw_by_script,
+    reference_conditional,
+    reference_scene,
+)
+from taming.conditioning import Condition, MapPrefix, get_condition
 from taming.errors import ConditionError, TokensError
-from taming.models import ConditionConfig, Transformer, TransformerConfig
-from taming.sampling import SamplingOptions, generate, sample_grid, sample_next
-from taming.sampling.seeds import cell_uniforms
+from taming.models import Transformer, TransformerConfig
+from taming.sampling import SamplingOptions, generate, sample_grid
 from taming.sampling.windows import window_at
-
-CODES = 24
-BOXES = BoxFormat(num_classes=5, num_tokens=CODES, max_objects=3)
-CONDITIONS = {
-    "class": ConditionConfig("class", num_classes=6, null_label=6),
-    "segmentation": ConditionConfig("segmentation", num_classes=4),
-    "coordinates": ConditionConfig("coordinates", num_codes=CODES - 1, down_factor=2),
-    "boxes": ConditionConfig("boxes", boxes=BOXES),
-}
-LAYOUT = [Box(1, 0.1, 0.2, 0.5, 0.5), Box(4, 0.6, 0.0, 0.3, 0.9)]
-
-
-def reference_conditional(cell: int, length: int, size: int) -> tuple[int, int]:
-    """(start, local) by the lines of scripts/sample_conditional.py, with 16 and 8 written as `size` and half of it."""
-    half = size // 2
-    if cell <= half:
-        local = cell
-    elif length - cell < half:
-        local = size - (length - cell)
-    else:
-        local = half
-    return cell - local, local
-
-
-def reference_scene(cell: int, length: int, size: int) -> tuple[int, int]:
-    """(start, local) by scripts/make_scene_samples.py, which writes 7 for what is before the middle of 16."""
-    start = max(0, min(length - size, cell - (size // 2 - 1)))
-    return start, cell - start
 
 
 @pytest.mark.parametrize("kind", ["segmentation", "boxes"])
@@ -62,47 +41,6 @@ def test_an_odd_window_stays_inside_and_holds_its_cell():
                 assert 0 <= window.left <= cell < window.left + size <= length
 
 
-def build(kind: str, window: tuple[int, int]) -> Transformer:
-    config = CONDITIONS[kind]
-    shape = {"vocab_size": CODES, "n_layer": 1, "n_head": 2, "n_embd": 16, "grid": window}
-    block_size = (config.length(*window) or window[0] * window[1]) + window[0] * window[1]
-    model = Transformer(TransformerConfig(**shape, block_size=block_size, condition=config)).eval()
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.6, generator=generator)
-    return model
-
-
-def condition_for(transformer: Transformer, grid: tuple[int, int], batch: int) -> Condition:
-    kind = transformer.config.condition.kind
-    if kind == "segmentation":
-        tokens = torch.randint(CODES, (batch, *grid), generator=torch.Generator().manual_seed(2))
-        return Condition(transformer, MapPrefix(tokens), None, None)
-    given = {"class": {"label": list(range(batch))}, "coordinates": {}, "boxes": {"boxes": LAYOUT}}[kind]
-    return get_condition(transformer, **given).expand(batch)
-
-
-@torch.no_grad()
-def oracle(condition: Condition, indices: Tensor, known: Tensor, options: SamplingOptions, seed: int) -> Tensor:
-    """The scripts' loop: every cell sees its whole window, condition and all, in a forward pass of its own."""
-    config = condition.transformer.config
-    (window_height, window_width), (batch, height, width) = config.grid, indices.shape
-    rule = reference_scene if config.condition.kind == "boxes" else reference_conditional
-    drawn, uniforms = indices.clone(), cell_uniforms(batch, height * width, seed)
-    for i in range(height):
-        top, local_i = rule(i, height, window_height)
-        for j in range(width):
-            left, local_j = rule(j, width, window_width)
-            window = Window(top, left, window_height, window_width, (height, width))
-            patch = drawn[:, top : top + window_height, left : left + window_width].flatten(1)
-            sequence = torch.cat([condition.prefix.at(window), patch], dim=1)[:, :-1]
-            logits = condition.transformer(sequence)[:, -patch.shape[1] :]
-            logits = logits.view(batch, window_height, window_width, -1)[:, local_i, local_j]
-            token = sample_next(logits, options, uniforms[:, i * width + j])
-            drawn[:, i, j] = torch.where(known[:, i, j], drawn[:, i, j], token)
-    return drawn
-
-
 sizes = st.sampled_from([4, 6, 8])
 
 
@@ -122,7 +60,7 @@ def test_a_larger_grid_equals_the_scripts_loop(kind, window, extra, batch, share
     indices = torch.randint(CODES, (batch, *grid), generator=generator)
     known = torch.rand(batch, *grid, generator=generator) < share_known
     condition, options = condition_for(transformer, grid, batch), SamplingOptions(temperature)
-    expected = oracle(condition, indices, known, options, seed=9)
+    expected = draw_by_script(condition, indices, known, options, seed=9)
     assert torch.equal(generate(condition, indices, known, options=options, seed=9), expected)
 
 

@@ -31,7 +31,7 @@ from taming.training.batches import Scenes, load_scenes
 from taming.viz import labelled_sheet
 
 SIZE_PX = 128
-TRAINING = (0, 24_000)  # first seed and number of scenes
+TRAINING = (0, 16_000)  # first seed and number of scenes
 HELD_OUT = (1_000_000, 200)
 JUDGING = (2_000_000, 1_200)  # for the judge's own accuracy
 SAMPLE_SEED = 77_000

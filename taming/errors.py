@@ -23,3 +23,7 @@ class ConditionError(TamingError):
 
 class TokensError(TamingError):
     """A token grid does not suit a model: its size, its vocabulary or its tokenizer."""
+
+
+class TrainingError(TamingError):
+    """A run cannot go on: it diverged, or memory ran out. Its last good state is kept."""

@@ -31,13 +31,6 @@ def step_rng(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng((seed, step))
 
 
-def seed_dropout(rng: np.random.Generator) -> int:
-    """Have dropout, which takes no generator, follow from `rng` too; returns the seed."""
-    seed = int(rng.integers(2**62))
-    torch.manual_seed(seed)
-    return seed
-
-
 def image_batch(scenes: Scenes, phase: Phase, rng: np.random.Generator) -> Tensor:
     """Random pictures, cropped and flipped; (B, 3, H, W) in [-1, 1]."""
     side = phase.crop_px or scenes.images.shape[1]

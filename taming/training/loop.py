@@ -1,78 +1,232 @@
-"""The training loop: steps, learning rate, evaluation, and full-state checkpoints that a kill cannot damage."""
+"""The training loop: turns, micro-batches, precision, running averages, evaluation, and a stop that saves."""
+
+from __future__ import annotations
 
 import json
 import logging
 import math
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import TrainingError
+from .averages import Averages
+from .batches import step_rng
+from .diagnosis import Watch, remark
 from .recipe import Optimizer, Recipe
+from .state import load_state, save_state
 
 log = logging.getLogger(__name__)
 
 Figures = dict[str, float]
-MAY_CHANGE = {"save_minutes", "evaluate_every", "export_dtype"}  # settings of a recipe that leave its weights alone
+Batch = Mapping[str, Tensor]  # tensors of one first dimension, the items
+STATE_FILE, LOG_FILE, MODEL_FILE = "state.pt", "log.jsonl", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One optimizer's part of a step: a generator's, then its discriminator's."""
+
+    name: str
+    module: nn.Module  # whose gradients are clipped
+    optimizer: torch.optim.Optimizer
+    loss: Callable[[Batch, int], tuple[Tensor, Figures]]  # mean over the items of a micro-batch, in step n
 
 
 class Task(Protocol):
-    """What is trained. A step draws its randomness from the step number alone, so a resumed run repeats it exactly."""
+    """What is trained. A step draws its randomness from its number alone, so a resumed run repeats it exactly."""
 
-    modules: dict[str, nn.Module]
-    optimizers: dict[str, torch.optim.Optimizer]
+    model: nn.Module  # of which running averages are kept, if asked
+    modules: dict[str, nn.Module]  # whose state is saved
+    main_figure: str  # the loss that tells whether a run diverges
 
-    def step(self, step: int) -> Figures: ...
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """In the order that a step takes them."""
+        ...
+
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
+        """The items of a step, drawn from `rng`; called once, before the turns."""
+        ...
 
     def evaluate(self) -> Figures: ...
 
-    def export(self, path: Path) -> None: ...
+    def export(self, path: Path) -> None:
+        """Save what was trained, for use."""
+        ...
 
 
 def train(task: Task, recipe: Recipe, out: Path, on_step: Callable[[int, Figures], None] | None = None) -> Figures:
     """Run `recipe` in folder `out`, continuing what is there; returns the last evaluation.
 
-    Writes `state.pt` (everything needed to continue), `log.jsonl` and, when done, `model.safetensors`.
-    Ctrl-C saves first.
+    Writes `state.pt` (everything needed to continue), `log.jsonl` and, when done, `model.safetensors`. Ctrl-C saves
+    first, and so does what `on_step` raises.
+
+    Raises:
+        ConfigError: the folder holds a run of another recipe.
+        TrainingError: the run diverged, or memory does not even suffice for one item; the last good state is kept.
     """
     out.mkdir(parents=True, exist_ok=True)
-    first = done = load_state(task, recipe, out / "state.pt")
-    started = saved_at = time.monotonic()
-    figures = task.evaluate() if first >= recipe.num_steps else Figures()
-    try:
-        with interrupts_between_steps() as check_interrupt:
-            for step in range(first, recipe.num_steps):
-                for optimizer in task.optimizers.values():
-                    for group in optimizer.param_groups:
-                        group["lr"] = learning_rate(recipe.optimizer, step, recipe.num_steps)
-                losses = task.step(step)
-                done = step + 1
-                check_interrupt()
-                if on_step:
-                    on_step(step, losses)
-                if done % recipe.evaluate_every == 0 or done == recipe.num_steps:
-                    figures = task.evaluate()
-                    rate = (done - first) / (time.monotonic() - started)
-                    report(out, {"step": done, "steps_per_s": round(rate, 3), **losses, **figures})
-                if time.monotonic() - saved_at > recipe.save_minutes * 60:
-                    save_state(task, recipe, out / "state.pt", done)
-                    saved_at = time.monotonic()
-    except KeyboardInterrupt:
-        save_state(task, recipe, out / "state.pt", done)
-        log.warning("Stopped at step %d of %d; run the same command again to continue.", done, recipe.num_steps)
-        raise
-    save_state(task, recipe, out / "state.pt", recipe.num_steps)
-    task.export(out / "model.safetensors")
-    return figures
+    return Run(task, recipe, out).go_on(on_step)
+
+
+class Run:
+    """A run in a folder: what it has beside the task."""
+
+    def __init__(self, task: Task, recipe: Recipe, out: Path) -> None:
+        self.task, self.recipe, self.out = task, recipe, out
+        self.averages = Averages(task.model, recipe.ema_decay) if recipe.ema_decay else None
+        self.watch = Watch(task.main_figure)
+        self.num_micro = recipe.accumulate  # micro-batches of a step
+        self.done = 0  # steps
+        self.is_whole = True  # no step is half done
+        self._restore()
+
+    def go_on(self, on_step: Callable[[int, Figures], None] | None) -> Figures:
+        recipe, first = self.recipe, self.done
+        started = saved_at = time.monotonic()
+        figures = self._evaluate() if first >= recipe.num_steps else Figures()
+        try:
+            with interrupts_between_steps() as check_interrupt:
+                for step in range(first, recipe.num_steps):
+                    self.is_whole = False
+                    losses = self._step(step)
+                    self.is_whole, self.done = True, step + 1
+                    check_interrupt()
+                    if on_step:
+                        on_step(step, losses)
+                    if self.done % recipe.evaluate_every == 0 or self.done == recipe.num_steps:
+                        figures = self._evaluate()
+                        rate = (self.done - first) / (time.monotonic() - started)
+                        self._report({"step": self.done, "steps_per_s": round(rate, 3), **losses, **figures})
+                    if time.monotonic() - saved_at > recipe.save_minutes * 60:
+                        self._save()
+                        saved_at = time.monotonic()
+        except BaseException as stop:
+            if self.is_whole:  # else some weights have moved and others not: the state on disk is the better one
+                self._save()
+            if isinstance(stop, KeyboardInterrupt):
+                log.warning("Stopped at step %d of %d; run it again to continue.", self.done, recipe.num_steps)
+            raise
+        self._save()
+        with self._averaged():
+            self.task.export(self.out / MODEL_FILE)
+        return figures
+
+    def _step(self, step: int) -> Figures:
+        rng = step_rng(self.recipe.seed, step)
+        batch = self.task.batch(step, rng)
+        dropout_seed = int(rng.integers(2**62))
+        losses = Figures()
+        for turn in self.task.turns:
+            for group in turn.optimizer.param_groups:
+                group["lr"] = learning_rate(self.recipe.optimizer, step, self.recipe.num_steps)
+            losses |= self._take(turn, batch, step, dropout_seed)
+        wrong = self.watch.look(losses)
+        if wrong is not None:
+            raise TrainingError(
+                f"Stopped at step {step}: {wrong} The state of an earlier step is in {self.out / STATE_FILE}."
+            )
+        if self.averages is not None:
+            self.averages.update(step)
+        return losses
+
+    def _take(self, turn: Turn, batch: Batch, step: int, dropout_seed: int) -> Figures:
+        """One turn; when memory runs out, again with micro-batches of half the size."""
+        while True:
+            turn.optimizer.zero_grad(set_to_none=True)
+            try:
+                torch.manual_seed(dropout_seed)  # dropout has no generator argument
+                losses = self._accumulate(turn, batch, step)
+                break
+            except torch.OutOfMemoryError as error:
+                size = len(next(iter(batch.values())))
+                if self.num_micro >= size:
+                    raise TrainingError(
+                        "Memory does not suffice for a single item. Train a smaller model, smaller pictures, or with "
+                        "precision bfloat16 and checkpointing."
+                    ) from error
+            turn.optimizer.zero_grad(set_to_none=True)
+            self.num_micro *= 2
+            log.warning("Out of memory: going on with %d micro-batches a step (accumulate).", self.num_micro)
+        nn.utils.clip_grad_norm_(turn.module.parameters(), self.recipe.optimizer.clip_norm)
+        turn.optimizer.step()
+        return losses
+
+    def _accumulate(self, turn: Turn, batch: Batch, step: int) -> Figures:
+        """Gradients of the mean loss over all items, a micro-batch at a time."""
+        size = len(next(iter(batch.values())))
+        losses = Figures()
+        for start, end in micro_batches(size, self.num_micro):
+            share = (end - start) / size
+            with self._autocast():
+                loss, figures = turn.loss({name: items[start:end] for name, items in batch.items()}, step)
+            (loss * share).backward()
+            for name, value in figures.items():
+                losses[name] = losses.get(name, 0.0) + share * value
+        return losses
+
+    def _autocast(self) -> Any:
+        if self.recipe.precision == "float32":
+            return nullcontext()
+        device = next(self.task.model.parameters()).device
+        return torch.autocast(device.type, getattr(torch, self.recipe.precision))
+
+    def _evaluate(self) -> Figures:
+        with self._averaged():
+            figures = self.task.evaluate()
+        warning = remark(figures)
+        if warning:
+            log.warning("%s", warning)
+        return figures
+
+    def _averaged(self) -> Any:
+        return nullcontext() if self.averages is None else self.averages.applied()
+
+    def _report(self, row: Figures) -> None:
+        with (self.out / LOG_FILE).open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        log.info("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+
+    def _save(self) -> None:
+        state = {
+            "step": self.done,
+            "num_micro": self.num_micro,
+            "watch": self.watch.state_dict(),
+            "modules": {name: module.state_dict() for name, module in self.task.modules.items()},
+            "optimizers": {turn.name: turn.optimizer.state_dict() for turn in self.task.turns},
+            "averages": None if self.averages is None else self.averages.state_dict(),
+        }
+        save_state(state, self.recipe, self.out / STATE_FILE)
+
+    def _restore(self) -> None:
+        state = load_state(self.recipe, self.out / STATE_FILE)
+        if state is None:
+            return
+        self.done, self.num_micro = state["step"], state["num_micro"]
+        self.watch.load_state_dict(state["watch"])
+        for name, module in self.task.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for turn in self.task.turns:
+            turn.optimizer.load_state_dict(state["optimizers"][turn.name])
+        if self.averages is not None:
+            self.averages.load_state_dict(state["averages"])
+
+
+def micro_batches(size: int, count: int) -> list[tuple[int, int]]:
+    """(first, last + 1) of `count` parts of `size` items, as even as can be; fewer where there are fewer items."""
+    count = min(count, size)
+    edges = [size * part // count for part in range(count + 1)]
+    return list(zip(edges, edges[1:], strict=False))
 
 
 @contextmanager
@@ -95,51 +249,10 @@ def interrupts_between_steps() -> Iterator[Callable[[], None]]:
 
 
 def learning_rate(optimizer: Optimizer, step: int, num_steps: int) -> float:
-    """Linear warm-up to `lr`, then a cosine to `final_lr`."""
+    """Linear warm-up to `lr`, then constant, or a cosine to `final_lr`."""
     if step < optimizer.warmup_steps:
         return optimizer.lr * (step + 1) / optimizer.warmup_steps
+    if optimizer.schedule == "constant":
+        return optimizer.lr
     progress = (step - optimizer.warmup_steps) / max(1, num_steps - optimizer.warmup_steps)
     return optimizer.final_lr + (optimizer.lr - optimizer.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def save_state(task: Task, recipe: Recipe, path: Path, step: int) -> None:
-    """Write the whole training state beside `path`, then put it in place at once."""
-    state = {
-        "step": step,
-        "recipe": asdict(recipe),
-        "modules": {name: module.state_dict() for name, module in task.modules.items()},
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in task.optimizers.items()},
-    }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
-
-
-def load_state(task: Task, recipe: Recipe, path: Path) -> int:
-    """Restore a training state; returns the step to go on from, 0 where there is none.
-
-    Raises:
-        ConfigError: the state belongs to a run of another recipe.
-    """
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    settings = asdict(recipe)
-    for name, started_with in state["recipe"].items():
-        if name not in MAY_CHANGE and settings[name] != started_with:
-            raise ConfigError(
-                f"{path.parent} holds a run of another recipe: its {name} is {started_with}, now {settings[name]}. "
-                "Give the run a new folder, or the old value back."
-            )
-    for name, module in task.modules.items():
-        module.load_state_dict(state["modules"][name])
-    for name, optimizer in task.optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    log.info("Continuing from step %d.", state["step"])
-    return state["step"]
-
-
-def report(out: Path, row: dict[str, float]) -> None:
-    with (out / "log.jsonl").open("a") as file:
-        file.write(json.dumps(row) + "\n")
-    log.info("  ".join(f"{key} {value:.4g}" for key, value in row.items()))

@@ -21,13 +21,14 @@ class SceneData:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW with a linear warm-up and a cosine decay from `lr` to `final_lr`."""
+    """AdamW with a linear warm-up to `lr`, which then falls to `final_lr` by a cosine, or stays."""
 
     lr: float
     final_lr: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0
     warmup_steps: int = 0
+    schedule: Literal["cosine", "constant"] = "cosine"
     clip_norm: float = 1.0
 
 
@@ -52,6 +53,9 @@ class Recipe:
     data: SceneData = field(default_factory=SceneData)
     first_stage: str = ""  # checkpoint of the tokenizer, for tasks that need one
     seed: int = 0
+    accumulate: int = 1  # micro-batches that a step's batch is cut into, to save memory
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; weights stay in float32
+    ema_decay: float = 0.0  # of the running averages that are evaluated and exported; 0 = none, 0.999 is usual
     export_dtype: Literal["float32", "float16"] = "float32"  # of the weights in `model.safetensors`
     save_minutes: float = 5.0
     evaluate_every: int = 500  # steps
@@ -65,6 +69,8 @@ class Recipe:
                     f"phases: crop_px {phase.crop_px} is larger than the pictures, data.size_px {self.data.size_px}. "
                     "Crop less, or train on larger pictures."
                 )
+        if self.ema_decay >= 1:
+            raise ConfigError(f"ema_decay is {self.ema_decay}; it must be below 1. 0.999 is usual.")
         if bool(self.first_stage) != (self.task != "vqgan"):
             wanted = (
                 "names no first_stage. Give the checkpoint of its tokenizer"

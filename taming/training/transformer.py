@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,8 +14,8 @@ from ..conditioning import ConditionConfig
 from ..configs import config_from_dict
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModel
-from .batches import Scenes, seed_dropout, step_rng, to_pixels
-from .loop import Figures
+from .batches import Scenes, to_pixels
+from .loop import Batch, Figures, Turn
 from .recipe import Recipe
 
 
@@ -27,6 +28,8 @@ class LossSettings:
 
 class TransformerTask:
     """Next-token prediction over the grid after one class token (Esser et al. 2021, eq. 9)."""
+
+    main_figure = "loss"
 
     def __init__(self, recipe: Recipe, scenes: Scenes, held_out: Scenes, class_names: tuple[str, ...]) -> None:
         self.recipe = recipe
@@ -42,22 +45,19 @@ class TransformerTask:
         self.model = Transformer(config)
         self.model.init_weights(torch.Generator().manual_seed(recipe.seed))
         self.modules: dict[str, nn.Module] = {"transformer": self.model.train()}
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"transformer": adamw(self.model, recipe)}
+        self.turns = [Turn("transformer", self.model, adamw(self.model, recipe), self.turn_loss)]
 
-    def step(self, step: int) -> Figures:
-        rng = step_rng(self.recipe.seed, step)
-        seed_dropout(rng)
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
+        """Tokens and labels, some of them replaced by the null label."""
         rows = rng.integers(len(self.tokens), size=self.recipe.phase_at(step).batch_size)
         labels = self.labels[rows].clone()
         null = torch.from_numpy(rng.random(len(rows)) < self.settings.null_rate)
         labels[null] = self.null_label
-        loss = self.loss(labels, self.tokens[rows])
-        optimizer = self.optimizers["transformer"]
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip_norm)
-        optimizer.step()
-        return {"loss": loss.item()}
+        return {"labels": labels, "tokens": self.tokens[rows]}
+
+    def turn_loss(self, batch: Batch, step: int) -> tuple[Tensor, Figures]:
+        loss = self.loss(batch["labels"], batch["tokens"])
+        return loss, {"loss": loss.item()}
 
     def loss(self, labels: Tensor, tokens: Tensor) -> Tensor:
         """Cross-entropy of `tokens` (B, L) after their class `labels` (B,), in nats per token."""

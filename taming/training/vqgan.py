@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,9 +16,9 @@ from ..models.vqgan import VQModel, VQModelConfig
 from ..modules.discriminator import NLayerDiscriminator
 from ..modules.perceptual import PerceptualDistance
 from ..modules.quantizers import EMAVectorQuantizer, VectorQuantizer
-from .batches import Scenes, image_batch, seed_dropout, step_rng, to_pixels
+from .batches import Scenes, image_batch, to_pixels
 from .kmeans import kmeans
-from .loop import Figures
+from .loop import Batch, Figures, Turn
 from .recipe import Recipe
 
 EMA_AVERAGES = ("quantize.embedding.cluster_size", "quantize.embedding.embed_avg")
@@ -39,6 +40,8 @@ class LossWeights:
 class VQGANTask:
     """Trains a whole VQGAN, or with task `vqgan_decoder` only the decoder of an existing one."""
 
+    main_figure = "l1"
+
     def __init__(self, recipe: Recipe, scenes: Scenes, held_out: Scenes) -> None:
         self.recipe, self.scenes, self.held_out = recipe, scenes, held_out
         self.weights = config_from_dict(LossWeights, recipe.loss, "loss")
@@ -57,28 +60,40 @@ class VQGANTask:
                     f"phases: crop_px {phase.crop_px} is not a multiple of {self.model.factor}, the pixels of a token."
                 )
         self.modules: dict[str, nn.Module] = {"vqgan": self.model.train()}
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"vqgan": adamw(self.model, recipe)}
+        self.turns = [Turn("vqgan", self.model, adamw(self.model, recipe), self.generator_turn)]
         self.perceptual = PerceptualDistance() if self.weights.perceptual else None
         self.discriminator = None
         if self.weights.adversarial:
             self.discriminator = NLayerDiscriminator(ndf=32, n_layers=3)
             self.modules["discriminator"] = self.discriminator
-            self.optimizers["discriminator"] = adamw(self.discriminator, recipe)
+            optimizer = adamw(self.discriminator, recipe)
+            self.turns.append(Turn("discriminator", self.discriminator, optimizer, self.discriminator_turn))
+        self.generator = torch.Generator()  # of what a quantizer draws; a new seed in every step
 
-    def step(self, step: int) -> Figures:
-        rng = step_rng(self.recipe.seed, step)
+    def batch(self, step: int, rng: np.random.Generator) -> Batch:
+        """Pictures of the phase; before the first that is quantized, the codebook is put among the latents."""
         pixels = image_batch(self.scenes, self.recipe.phase_at(step), rng)
-        generator = torch.Generator().manual_seed(seed_dropout(rng))
+        self.generator.manual_seed(int(rng.integers(2**62)))
         if step == self.weights.quantize_from and not self.decoder_only:
             self.start_codebook(rng)
-        rec, codebook_loss = self.reconstruct(pixels, step, generator)
-        loss, figures = self.generator_loss(pixels, rec, step)
-        self.update("vqgan", loss + self.weights.codebook * codebook_loss)
-        if self.discriminator is not None:
-            figures["disc"] = self.discriminator_step(pixels, rec.detach())
-        return figures
+        return {"pixels": pixels}
 
-    def reconstruct(self, pixels: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def generator_turn(self, batch: Batch, step: int) -> tuple[Tensor, Figures]:
+        rec, codebook_loss = self.reconstruct(batch["pixels"], step, self.generator)
+        loss, figures = self.generator_loss(batch["pixels"], rec, step)
+        return loss + self.weights.codebook * codebook_loss, figures
+
+    def discriminator_turn(self, batch: Batch, step: int) -> tuple[Tensor, Figures]:
+        """As in the reference, the discriminator sees what the generator makes after its own turn."""
+        assert self.discriminator is not None
+        self.model.quantize.eval()  # or an EMA codebook would follow the same pictures twice
+        with torch.no_grad():
+            fake, _ = self.reconstruct(batch["pixels"], step, None)
+        self.model.quantize.train()
+        loss = hinge_loss(self.discriminator(batch["pixels"]), self.discriminator(fake))
+        return loss, {"disc": loss.item()}
+
+    def reconstruct(self, pixels: Tensor, step: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         if self.decoder_only:
             with torch.no_grad():
                 z_q = self.model.quantize.lookup(self.model.eval().encode(pixels).indices)
@@ -102,19 +117,6 @@ class VQGANTask:
             figures["realism"], figures["weight"] = realism.item(), weight.item()
             loss = loss + self.weights.adversarial * weight * realism
         return loss, figures
-
-    def discriminator_step(self, real: Tensor, fake: Tensor) -> float:
-        assert self.discriminator is not None
-        loss = hinge_loss(self.discriminator(real), self.discriminator(fake))
-        self.update("discriminator", loss)
-        return loss.item()
-
-    def update(self, name: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.modules[name].parameters(), self.recipe.optimizer.clip_norm)
-        optimizer.step()
 
     @torch.no_grad()
     def start_codebook(self, rng) -> None:

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from recipes import RECIPES, SIZE_PX, VQGAN, write_recipe
+from recipes import GPT, RECIPES, SIZE_PX, VQGAN, write_recipe
 from taming.checkpoints import load_checkpoint, load_transformer, load_vqgan, read_checkpoint, save_checkpoint
 from taming.configs import config_from_dict
 from taming.data import SCENE_CLASSES
-from taming.errors import ConfigError
+from taming.errors import ConfigError, TrainingError
 from taming.models import VQModel, VQModelConfig
 from taming.modules.quantizers import EMAVectorQuantizer
 from taming.training.batches import Scenes, image_batch, load_scenes, step_rng, to_pixels
+from taming.training.diagnosis import Watch
 from taming.training.kmeans import kmeans
-from taming.training.loop import Task, load_state, save_state, train
+from taming.training.loop import Run, Task, train
 from taming.training.recipe import Phase, Recipe, read_recipe
 from taming.training.transformer import TransformerTask
 from taming.training.vqgan import VQGANTask
@@ -110,7 +111,7 @@ def test_kmeans_finds_separate_groups_and_survives_more_centers_than_points():
 def test_a_transformers_loss_section_is_checked_like_the_others(section, run_folder, scenes):
     recipe = read_recipe(str(write_recipe(run_folder, "transformer", **section)))
     with pytest.raises(ConfigError, match="null_rate|l2"):
-        make_task(recipe, scenes).step(0)
+        make_task(recipe, scenes)
 
 
 def test_a_vqgan_learns_to_reconstruct(tmp_path, scenes):
@@ -172,18 +173,17 @@ def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(tmp_path, scenes, monk
     """A step that is cut in half has moved some weights and not others, and cannot be continued."""
     recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
     task, handler = make_task(recipe, scenes), signal.getsignal(signal.SIGINT)
-    whole_step, steps = task.step, []
+    whole_batch, steps = task.batch, []
 
-    def step(number: int) -> dict[str, float]:
+    def batch(number: int, rng):
         if number == 2:
             signal.raise_signal(signal.SIGINT)
-        steps.append(number)
-        return whole_step(number)
+        return whole_batch(number, rng)
 
-    monkeypatch.setattr(task, "step", step)
+    monkeypatch.setattr(task, "batch", batch)
     with pytest.raises(KeyboardInterrupt):
-        train(task, recipe, tmp_path)
-    assert steps == [0, 1, 2] and read_state(tmp_path)["step"] == 3
+        train(task, recipe, tmp_path, lambda number, figures: steps.append(number))
+    assert steps == [0, 1] and read_state(tmp_path)["step"] == 3
     assert signal.getsignal(signal.SIGINT) is handler
 
 
@@ -204,22 +204,21 @@ def differences(a: object, b: object, where: str = "state") -> list[str]:
 
 def test_a_save_that_is_cut_off_leaves_the_state_before_it(tmp_path, scenes, monkeypatch):
     recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
-    task, file = make_task(recipe, scenes), tmp_path / "state.pt"
-    save_state(task, recipe, file, 3)
+    run, file = Run(make_task(recipe, scenes), recipe, tmp_path), tmp_path / "state.pt"
+    run.done = 3
+    run._save()
     before = file.read_bytes()
 
-    def cut_off(state: object, path: Path) -> None:
-        Path(path).write_bytes(before[: len(before) // 2])
+    def cut_off(state: object, stream) -> None:
+        stream.write(before[: len(before) // 2])
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", cut_off)
         with pytest.raises(OSError, match="no space"):
-            save_state(task, recipe, file, 4)
-    assert file.read_bytes() == before
-    assert load_state(make_task(recipe, scenes), recipe, file) == 3
-    save_state(task, recipe, file, 5)
-    assert load_state(task, recipe, file) == 5
+            run._save()
+    assert file.read_bytes() == before and list(tmp_path.glob("*.partial")) == []
+    assert Run(make_task(recipe, scenes), recipe, tmp_path).done == 3
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, scenes):
@@ -259,6 +258,93 @@ def test_crops_that_are_not_whole_tokens_are_refused(tmp_path, scenes):
     recipe = read_recipe(str(write_recipe(tmp_path, "vqgan", phases=[{"steps": 1, "batch_size": 1, "crop_px": 18}])))
     with pytest.raises(ConfigError, match="18 is not a multiple of 4"):
         make_task(recipe, scenes)
+
+
+@pytest.mark.parametrize("task_name", ["vqgan", "transformer"])
+def test_micro_batches_give_the_gradients_of_the_whole_batch(task_name, run_folder, scenes):
+    """The loss is a mean over items, so only float noise may tell them apart; the last part is smaller."""
+    changes = {"phases": [{"steps": 1, "batch_size": 5}], "evaluate_every": 9}
+    if task_name == "transformer":
+        changes["model"] = GPT  # without dropout
+    else:
+        changes |= {"loss": {"l1": 1.0}, "model": {**VQGAN, "quantizer": "vq"}}
+    gradients = []
+    for accumulate in (1, 2, 5, 9):
+        recipe = read_recipe(str(write_recipe(run_folder, task_name, accumulate=accumulate, **changes)))
+        run = Run(make_task(recipe, scenes), recipe, run_folder / str(accumulate))
+        run._accumulate(run.task.turns[0], run.task.batch(0, step_rng(5, 0)), 0)
+        gradients.append([p.grad for p in run.task.model.parameters() if p.grad is not None])
+    for other in gradients[1:]:
+        for mine, whole in zip(other, gradients[0], strict=True):
+            torch.testing.assert_close(mine, whole, rtol=1e-3, atol=1e-6)
+
+
+def test_out_of_memory_halves_the_micro_batches_and_gives_up_at_one_item(tmp_path, scenes, monkeypatch, caplog):
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan", phases=[{"steps": 2, "batch_size": 4, "crop_px": 16}])))
+    task, sizes = make_task(recipe, scenes), []
+    turn = task.turns[0]
+
+    def limited(limit: int):
+        def loss(batch, step):
+            sizes.append(len(batch["pixels"]))
+            if sizes[-1] > limit:
+                raise torch.OutOfMemoryError("no memory")
+            return turn.loss(batch, step)
+
+        return [replace(turn, loss=loss)]
+
+    monkeypatch.setattr(task, "turns", limited(1))
+    train(task, recipe, tmp_path)
+    assert sizes == [4, 2, 1, 1, 1, 1, 1, 1, 1, 1]  # and the second step begins with what worked
+    assert "4 micro-batches" in caplog.text and read_state(tmp_path)["num_micro"] == 4
+    monkeypatch.setattr(task, "turns", limited(0))
+    with pytest.raises(TrainingError, match="a single item"):
+        Run(task, replace(recipe, seed=1), tmp_path / "other").go_on(None)
+
+
+def test_a_run_that_becomes_nan_stops_with_the_last_good_state(tmp_path, scenes, monkeypatch):
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan", save_minutes=0)))
+    task = make_task(recipe, scenes)
+    turn = task.turns[0]
+
+    def spoiled(batch, step):
+        loss, figures = turn.loss(batch, step)
+        return (loss * float("nan"), {**figures, "l1": float("nan")}) if step == 3 else (loss, figures)
+
+    monkeypatch.setattr(task, "turns", [replace(turn, loss=spoiled)])
+    with pytest.raises(TrainingError, match="step 3: l1 became NaN .* Halve optimizer.lr"):
+        train(task, recipe, tmp_path)
+    state = read_state(tmp_path)
+    assert state["step"] == 3
+    assert all(t.isfinite().all() for t in state["modules"]["vqgan"].values())
+
+
+def test_a_loss_that_grows_tenfold_is_called_diverged():
+    watch = Watch("loss")
+    found = [watch.look({"loss": 1.0 if step < 300 else 1.0 + step / 10}) for step in range(600)]
+    first = next(step for step, word in enumerate(found) if word)
+    assert 300 < first < 450 and "grew from 1 to" in str(found[first]) and "warmup_steps" in str(found[first])
+    assert not any(Watch("loss").look({"loss": 1 / (1 + step)}) for step in range(600))
+
+
+def test_running_averages_are_what_is_evaluated_and_exported(tmp_path, scenes):
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan", ema_decay=0.9)))
+    task = make_task(recipe, scenes)
+    train(task, recipe, tmp_path)
+    state, exported = read_state(tmp_path), load_vqgan(tmp_path / "model.safetensors").state_dict()
+    name = "decoder.conv_out.weight"
+    assert torch.equal(exported[name], state["averages"][name])
+    assert not torch.equal(exported[name], state["modules"]["vqgan"][name])
+    assert torch.equal(task.modules["vqgan"].state_dict()[name], state["modules"]["vqgan"][name])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_vqgan_learns_in_either_precision(precision, tmp_path, scenes):
+    changes = {"phases": [{"steps": 30, "batch_size": 4, "crop_px": 16}], "optimizer": {"lr": 4e-3, "warmup_steps": 2}}
+    recipe = read_recipe(str(write_recipe(tmp_path, "vqgan", **changes, precision=precision, evaluate_every=100)))
+    losses = []
+    train(make_task(recipe, scenes), recipe, tmp_path, lambda step, figures: losses.append(figures["l2"]))
+    assert sum(losses[-6:]) < 0.9 * sum(losses[:6])
 
 
 def test_the_log_has_a_line_per_evaluation(tmp_path, scenes):
@@ -331,7 +417,7 @@ def test_weight_decay_is_for_the_matrices_of_a_transformer_only(run_folder, scen
     names = {id(parameter): name for name, parameter in task.modules["transformer"].named_parameters()}
     groups = {
         group["weight_decay"]: {names.pop(id(parameter)) for parameter in group["params"]}
-        for group in task.optimizers["transformer"].param_groups
+        for group in task.turns[0].optimizer.param_groups
     }
     assert names == {}, "some parameters are not trained"
     assert set(groups) == {0.0, 0.05}

@@ -13,6 +13,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("recipe", help="a preset, such as scenes_vqgan, or a path to a YAML file")
     parser.add_argument("overrides", nargs="*", help="changed values, such as optimizer.lr=1e-4")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: state, log and final model")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, ... (default: an accelerator if there is one)"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes that render scenes (default 2)")
     parser.set_defaults(run=run)
 
@@ -21,6 +24,7 @@ def run(options: argparse.Namespace) -> None:
     from ..data import SCENE_CLASSES  # here, so that other commands start fast
     from ..training.batches import Scenes, load_scenes
     from ..training.loop import train
+    from ..training.processes import find_processes
     from ..training.recipe import read_recipe
     from ..training.transformer import TransformerTask
     from ..training.vqgan import VQGANTask
@@ -37,4 +41,4 @@ def run(options: argparse.Namespace) -> None:
         task = TransformerTask(recipe, training, held_out, SCENE_CLASSES)
     else:
         task = VQGANTask(recipe, training, held_out)
-    train(task, recipe, options.out)
+    train(task, recipe, options.out, processes=find_processes(options.device))

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import TrainingError
+from ..errors import ConfigError, TrainingError
 from .averages import Averages
 from .batches import step_rng
 from .diagnosis import Watch, remark
+from .processes import Processes, average_figures, average_gradients, find_processes
 from .recipe import Optimizer, Recipe
 from .state import load_state, save_state
 
@@ -65,7 +66,13 @@ class Task(Protocol):
         ...
 
 
-def train(task: Task, recipe: Recipe, out: Path, on_step: Callable[[int, Figures], None] | None = None) -> Figures:
+def train(
+    task: Task,
+    recipe: Recipe,
+    out: Path,
+    on_step: Callable[[int, Figures], None] | None = None,
+    processes: Processes | None = None,
+) -> Figures:
     """Run `recipe` in folder `out`, continuing what is there; returns the last evaluation.
 
     Writes `state.pt` (everything needed to continue), `log.jsonl` and, when done, `model.safetensors`. Ctrl-C saves
@@ -76,14 +83,16 @@ def train(task: Task, recipe: Recipe, out: Path, on_step: Callable[[int, Figures
         TrainingError: the run diverged, or memory does not even suffice for one item; the last good state is kept.
     """
     out.mkdir(parents=True, exist_ok=True)
-    return Run(task, recipe, out).go_on(on_step)
+    return Run(task, recipe, out, processes or find_processes("cpu")).go_on(on_step)
 
 
 class Run:
     """A run in a folder: what it has beside the task."""
 
-    def __init__(self, task: Task, recipe: Recipe, out: Path) -> None:
-        self.task, self.recipe, self.out = task, recipe, out
+    def __init__(self, task: Task, recipe: Recipe, out: Path, processes: Processes) -> None:
+        self.task, self.recipe, self.out, self.processes = task, recipe, out, processes
+        for module in task.modules.values():
+            module.to(processes.device)
         self.averages = Averages(task.model, recipe.ema_decay) if recipe.ema_decay else None
         self.watch = Watch(task.main_figure)
         self.num_micro = recipe.accumulate  # micro-batches of a step
@@ -118,19 +127,22 @@ class Run:
                 log.warning("Stopped at step %d of %d; run it again to continue.", self.done, recipe.num_steps)
             raise
         self._save()
-        with self._averaged():
-            self.task.export(self.out / MODEL_FILE)
+        if self.processes.rank == 0:
+            with self._averaged():
+                self.task.export(self.out / MODEL_FILE)
+        self.processes.wait()
         return figures
 
     def _step(self, step: int) -> Figures:
         rng = step_rng(self.recipe.seed, step)
-        batch = self.task.batch(step, rng)
-        dropout_seed = int(rng.integers(2**62))
+        batch = self._own_share(self.task.batch(step, rng))
+        dropout_seed = int(rng.integers(2**62)) + self.processes.rank
         losses = Figures()
         for turn in self.task.turns:
             for group in turn.optimizer.param_groups:
                 group["lr"] = learning_rate(self.recipe.optimizer, step, self.recipe.num_steps)
             losses |= self._take(turn, batch, step, dropout_seed)
+        losses = average_figures(self.processes, losses)
         wrong = self.watch.look(losses)
         if wrong is not None:
             raise TrainingError(
@@ -139,6 +151,16 @@ class Run:
         if self.averages is not None:
             self.averages.update(step)
         return losses
+
+    def _own_share(self, batch: Batch) -> Batch:
+        """What this process takes of a batch, which is the same in all of them."""
+        rank, count = self.processes.rank, self.processes.count
+        size = len(next(iter(batch.values())))
+        if size % count:
+            raise ConfigError(f"phases: batch_size {size} cannot be shared evenly by {count} processes.")
+        share = size // count
+        device = self.processes.device
+        return {name: items[rank * share : (rank + 1) * share].to(device) for name, items in batch.items()}
 
     def _take(self, turn: Turn, batch: Batch, step: int, dropout_seed: int) -> Figures:
         """One turn; when memory runs out, again with micro-batches of half the size."""
@@ -158,6 +180,7 @@ class Run:
             turn.optimizer.zero_grad(set_to_none=True)
             self.num_micro *= 2
             log.warning("Out of memory: going on with %d micro-batches a step (accumulate).", self.num_micro)
+        average_gradients(self.processes, turn.module)
         nn.utils.clip_grad_norm_(turn.module.parameters(), self.recipe.optimizer.clip_norm)
         turn.optimizer.step()
         return losses
@@ -178,8 +201,7 @@ class Run:
     def _autocast(self) -> Any:
         if self.recipe.precision == "float32":
             return nullcontext()
-        device = next(self.task.model.parameters()).device
-        return torch.autocast(device.type, getattr(torch, self.recipe.precision))
+        return torch.autocast(self.processes.device.type, getattr(torch, self.recipe.precision))
 
     def _evaluate(self) -> Figures:
         with self._averaged():
@@ -193,11 +215,15 @@ class Run:
         return nullcontext() if self.averages is None else self.averages.applied()
 
     def _report(self, row: Figures) -> None:
+        if self.processes.rank != 0:
+            return
         with (self.out / LOG_FILE).open("a") as file:
             file.write(json.dumps(row) + "\n")
         log.info("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
     def _save(self) -> None:
+        if self.processes.rank != 0:
+            return
         state = {
             "step": self.done,
             "num_micro": self.num_micro,

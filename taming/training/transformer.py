@@ -70,7 +70,8 @@ class TransformerTask:
         """Loss on the held-out scenes."""
         self.model.eval()
         parts = zip(self.held_labels.split(20), self.held_tokens.split(20), strict=True)
-        losses = [self.loss(labels, tokens) * len(labels) for labels, tokens in parts]
+        device = self.model.pos_emb.device
+        losses = [self.loss(labels.to(device), tokens.to(device)) * len(labels) for labels, tokens in parts]
         self.model.train()
         return {"held_out_loss": (torch.stack(losses).sum() / len(self.held_labels)).item()}
 

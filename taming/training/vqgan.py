@@ -70,6 +70,10 @@ class VQGANTask:
             self.turns.append(Turn("discriminator", self.discriminator, optimizer, self.discriminator_turn))
         self.generator = torch.Generator()  # of what a quantizer draws; a new seed in every step
 
+    @property
+    def device(self) -> torch.device:
+        return self.model.decoder.conv_out.weight.device
+
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """Pictures of the phase; before the first that is quantized, the codebook is put among the latents."""
         pixels = image_batch(self.scenes, self.recipe.phase_at(step), rng)
@@ -127,10 +131,10 @@ class VQGANTask:
         latents: list[Tensor] = []
         whole = replace(self.recipe.phases[-1], batch_size=16)
         while sum(len(z) for z in latents) < 32 * codebook.num_codes:
-            z = self.model.encode_latents(image_batch(self.scenes, whole, rng))
+            z = self.model.encode_latents(image_batch(self.scenes, whole, rng).to(self.device))
             latents.append(z.permute(0, 2, 3, 1).flatten(0, 2))  # (B*h*w, D)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        codebook.start_at(kmeans(torch.cat(latents), codebook.num_codes, generator))
+        codebook.start_at(kmeans(torch.cat(latents).cpu(), codebook.num_codes, generator))
 
     @torch.no_grad()
     def evaluate(self) -> Figures:
@@ -138,7 +142,7 @@ class VQGANTask:
         self.model.eval()
         decibels, indices = [], []
         for start in range(0, len(self.held_out.images), 16):
-            pixels = to_pixels(self.held_out.images[start : start + 16])
+            pixels = to_pixels(self.held_out.images[start : start + 16]).to(self.device)
             quantized = self.model.encode(pixels)
             rec = self.model.decode(quantized.z_q)
             decibels.append(psnr(rec.clamp(-1, 1) / 2, pixels / 2))

@@ -21,6 +21,7 @@ from taming.training.batches import Scenes, image_batch, load_scenes, step_rng, 
 from taming.training.diagnosis import Watch
 from taming.training.kmeans import kmeans
 from taming.training.loop import Run, Task, train
+from taming.training.processes import find_processes
 from taming.training.recipe import Phase, Recipe, read_recipe
 from taming.training.transformer import TransformerTask
 from taming.training.vqgan import VQGANTask
@@ -204,7 +205,7 @@ def differences(a: object, b: object, where: str = "state") -> list[str]:
 
 def test_a_save_that_is_cut_off_leaves_the_state_before_it(tmp_path, scenes, monkeypatch):
     recipe = read_recipe(str(write_recipe(tmp_path, "vqgan")))
-    run, file = Run(make_task(recipe, scenes), recipe, tmp_path), tmp_path / "state.pt"
+    run, file = Run(make_task(recipe, scenes), recipe, tmp_path, find_processes("cpu")), tmp_path / "state.pt"
     run.done = 3
     run._save()
     before = file.read_bytes()
@@ -218,7 +219,7 @@ def test_a_save_that_is_cut_off_leaves_the_state_before_it(tmp_path, scenes, mon
         with pytest.raises(OSError, match="no space"):
             run._save()
     assert file.read_bytes() == before and list(tmp_path.glob("*.partial")) == []
-    assert Run(make_task(recipe, scenes), recipe, tmp_path).done == 3
+    assert Run(make_task(recipe, scenes), recipe, tmp_path, find_processes("cpu")).done == 3
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, scenes):
@@ -271,7 +272,7 @@ def test_micro_batches_give_the_gradients_of_the_whole_batch(task_name, run_fold
     gradients = []
     for accumulate in (1, 2, 5, 9):
         recipe = read_recipe(str(write_recipe(run_folder, task_name, accumulate=accumulate, **changes)))
-        run = Run(make_task(recipe, scenes), recipe, run_folder / str(accumulate))
+        run = Run(make_task(recipe, scenes), recipe, run_folder / str(accumulate), find_processes("cpu"))
         run._accumulate(run.task.turns[0], run.task.batch(0, step_rng(5, 0)), 0)
         gradients.append([p.grad for p in run.task.model.parameters() if p.grad is not None])
     for other in gradients[1:]:
@@ -299,7 +300,7 @@ def test_out_of_memory_halves_the_micro_batches_and_gives_up_at_one_item(tmp_pat
     assert "4 micro-batches" in caplog.text and read_state(tmp_path)["num_micro"] == 4
     monkeypatch.setattr(task, "turns", limited(0))
     with pytest.raises(TrainingError, match="a single item"):
-        Run(task, replace(recipe, seed=1), tmp_path / "other").go_on(None)
+        train(task, replace(recipe, seed=1), tmp_path / "other")
 
 
 def test_a_run_that_becomes_nan_stops_with_the_last_good_state(tmp_path, scenes, monkeypatch):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .boxes import TamingBoxCondition
 from .codec import TamingDecode, TamingEncode
 from .conditions import TamingClassCondition
 from .edits import TamingForgetTokens, TamingPadTokens
 from .host import register_folders
 from .loaders import TamingLoadTransformer, TamingLoadVQGAN
+from .maps import TamingImageCondition
 from .sample import TamingSample
 from .tokens import TamingEmptyTokens
 
@@ -30,6 +32,8 @@ class TamingExtension(ComfyExtension):
             TamingForgetTokens,
             TamingPadTokens,
             TamingClassCondition,
+            TamingImageCondition,
+            TamingBoxCondition,
             TamingSample,
             TamingDecode,
         ]

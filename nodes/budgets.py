@@ -11,6 +11,8 @@ from ..taming.models import TransformerConfig, VQModelConfig
 DECODER_FLOATS = 8.5
 ENCODER_FLOATS = 13.8
 FLOAT_BYTES = 4
+INPUT_COPIES = 2  # the picture or the map, and the pixels made of it: a map has a channel for each label
+ATTENTION_COPIES = 3  # every cell's view of every other, where the device has no kernel that does without the matrix
 DISTANCE_COPIES = 3  # the matrix of distances to the codes, and what it is summed from
 LOGITS_COPIES = 6  # logits, their filtered form, sorted, order, probabilities, running sums
 
@@ -19,14 +21,15 @@ def decode_bytes(config: VQModelConfig, height: int, width: int) -> int:
     """To decode one grid of `height` x `width` tokens."""
     channels = max(config.widths[:2])  # the first full-size tensor still has the width of the level below
     pixels = height * width * config.factor**2
-    return int(DECODER_FLOATS * channels * pixels * FLOAT_BYTES)
+    return int((DECODER_FLOATS * channels * pixels + ATTENTION_COPIES * (height * width) ** 2) * FLOAT_BYTES)
 
 
 def encode_bytes(config: VQModelConfig, height: int, width: int) -> int:
     """To encode one picture of `height` x `width` pixels."""
     cells = height * width // config.factor**2
-    layers = ENCODER_FLOATS * config.widths[0] * height * width
-    return int((layers + DISTANCE_COPIES * cells * config.n_embed) * FLOAT_BYTES)
+    layers = (ENCODER_FLOATS * config.widths[0] + INPUT_COPIES * config.in_channels) * height * width
+    matrices = DISTANCE_COPIES * cells * config.n_embed + ATTENTION_COPIES * cells**2
+    return int((layers + matrices) * FLOAT_BYTES)
 
 
 def sample_bytes(config: TransformerConfig, batch: int, guided: bool) -> int:

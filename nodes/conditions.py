@@ -1,12 +1,15 @@
-"""Nodes that say what a transformer is to draw."""
+"""The node for class labels, and which node says what to which transformer."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..taming.conditioning import get_condition
+from ..taming.conditioning import MAP_KINDS, ConditionConfig, get_condition
+from ..taming.errors import ConditionError
 from .errors import blaming
 from .types import Condition, ConditionSocket, TransformerHandle, TransformerSocket
+
+NODES = {"class": "Class Condition", "boxes": "Box Condition", **dict.fromkeys(MAP_KINDS, "Image Condition")}
 
 
 class TamingClassCondition(io.ComfyNode):
@@ -38,6 +41,24 @@ class TamingClassCondition(io.ComfyNode):
 
     @classmethod
     def execute(cls, transformer: TransformerHandle, label: str) -> io.NodeOutput:
+        with blaming("transformer"):
+            config = check_node(transformer, "Class Condition")
         with blaming("label"):
             get_condition(transformer.model, label=label)
-        return io.NodeOutput(Condition(label, transformer.name, transformer.config.condition))
+        return io.NodeOutput(Condition(label, transformer.name, config))
+
+
+def check_node(transformer: TransformerHandle, node: str) -> ConditionConfig:
+    """What the transformer is told.
+
+    Raises: ConditionError unless that is what `node` says.
+    """
+    config = transformer.config.condition
+    right_node = NODES.get(config.kind)
+    if right_node is None:
+        raise ConditionError(
+            f"{transformer.name} needs no condition ({config.kind}). Leave that input of Transformer Sample open."
+        )
+    if right_node != node:
+        raise ConditionError(f"{transformer.name} was trained to draw by {config.kind}. Use {right_node} with it.")
+    return config

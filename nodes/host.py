@@ -23,12 +23,14 @@ from torch import Tensor, nn
 from ..taming.checkpoints import TransformerPlan, VQGANPlan, embedded_models
 from ..taming.errors import CheckpointError, TamingError
 from ..taming.models import Transformer, VQModel
+from .presets import published_configs
 
 ModelPatcher: TypeAlias = comfy.model_patcher.ModelPatcher
 
 VQGAN_FOLDER = "vqgan"
 TRANSFORMER_FOLDER = "taming_transformers"
 EMBEDDED = {VQGAN_FOLDER: embedded_models("vqgan"), TRANSFORMER_FOLDER: embedded_models("transformer")}
+PUBLISHED = {VQGAN_FOLDER: published_configs("vqgan"), TRANSFORMER_FOLDER: published_configs("transformer")}
 WEIGHTS_SUFFIXES = {".safetensors", ".ckpt", ".pt", ".pth"}
 CONFIG_SUFFIXES = {".yaml", ".yml"}
 AUTO = "auto"
@@ -71,7 +73,7 @@ def place_vqgan(plan: VQGANPlan) -> ModelPatcher:
     codes would be given another token on every device.
     """
     device, offload_device = comfy.model_management.vae_device(), comfy.model_management.vae_offload_device()
-    return _patcher(partial(VQModel, plan.config), plan.state_dict, device, offload_device, _vqgan_dtype(device))
+    return _patcher(partial(VQModel, plan.config), plan.state_dict, device, offload_device, vqgan_dtype(device))
 
 
 def place_transformer(plan: TransformerPlan) -> ModelPatcher:
@@ -86,7 +88,8 @@ def place_transformer(plan: TransformerPlan) -> ModelPatcher:
     return _patcher(partial(Transformer, plan.config), plan.state_dict, device, offload_device, dtype)
 
 
-def _vqgan_dtype(device: torch.device) -> torch.dtype:
+def vqgan_dtype(device: torch.device) -> torch.dtype:
+    """The type of what a VQGAN is given on `device`."""
     return comfy.model_management.vae_dtype(device, [])
 
 
@@ -156,7 +159,7 @@ def unless_out_of_memory(run: Callable[[], Tensor]) -> Tensor | None:
 
 def to_pixels(image: Tensor, device: torch.device) -> Tensor:
     """The host's IMAGE, (B, H, W, C) in [0, 1], as pixels for a VQGAN on `device`, (B, C, H, W) in [-1, 1]."""
-    return image.movedim(-1, 1).to(device, _vqgan_dtype(device)).contiguous() * 2 - 1  # (B, C, H, W)
+    return image.movedim(-1, 1).to(device, vqgan_dtype(device)).contiguous() * 2 - 1  # (B, C, H, W)
 
 
 def to_image(pixels: Tensor) -> Tensor:
@@ -210,12 +213,19 @@ def weights_names(folder: str) -> list[str]:
 
 
 def config_names(folder: str) -> list[str]:
-    """What a loader of `folder` offers as configuration: to find out by itself first, then the user's YAML files."""
+    """What a loader of `folder` offers as configuration.
+
+    To find out by itself comes first, then the published configurations, then the user's YAML files.
+    """
+    return list(dict.fromkeys([AUTO, *PUBLISHED[folder], *_users_config_names(folder)]))
+
+
+def _users_config_names(folder: str) -> list[str]:
     names: set[str] = set()
     for path in folder_paths.get_folder_paths(folder):
         files, _ = folder_paths.recursive_search(path, excluded_dir_names=[".git"])
         names.update(folder_paths.filter_files_extensions(files, CONFIG_SUFFIXES))
-    return [AUTO, *sorted(names)]
+    return sorted(names)
 
 
 def weights_path(folder: str, name: str) -> Path:
@@ -229,9 +239,15 @@ def weights_path(folder: str, name: str) -> Path:
 def config_path(folder: str, name: str) -> Path | None:
     """The file behind an entry of `config_names`; None for the first, which leaves it to the loader.
 
+    A file of the user's hides a published configuration of the same name.
+
     Raises: CheckpointError if it is none.
     """
-    return None if name == AUTO else _listed_path(folder, name, config_names(folder))
+    if name == AUTO:
+        return None
+    users = _users_config_names(folder)
+    preset = PUBLISHED[folder].get(name)
+    return preset if preset and name not in users else _listed_path(folder, name, users)
 
 
 def _listed_path(folder: str, name: str, names: list[str]) -> Path:

@@ -6,14 +6,22 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..taming.checkpoints import VQGANPlan, codebook_fingerprint, companion_files, plan_transformer, plan_vqgan
+from ..taming.checkpoints import (
+    TransformerPlan,
+    VQGANPlan,
+    codebook_fingerprint,
+    companion_files,
+    plan_transformer,
+    plan_vqgan,
+)
 from . import host
 from .errors import blaming
 from .types import Tokenizer, TransformerHandle, TransformerSocket, VQGANHandle, VQGANSocket
 
 CONFIG_TOOLTIP = (
     "YAML file that describes the model. auto takes a YAML file of the same name beside the weights, else what the "
-    "weights file says about itself, else works it out from the shapes of the weights."
+    "weights file says about itself, else works it out from the shapes of the weights. published/ has the "
+    "configurations of known checkpoints, for files that came without one."
 )
 NO_FIRST_STAGE = (
     "vqgan: the transformer file {name} neither holds nor names the VQGAN that its tokens come from. "
@@ -106,16 +114,23 @@ class TamingLoadTransformer(io.ComfyNode):
             config = host.config_path(host.TRANSFORMER_FOLDER, config_name)
         with blaming("transformer_name"), host.loading():
             plan = plan_transformer(host.weights_path(host.TRANSFORMER_FOLDER, transformer_name), config)
-            first_stage = plan.first_stage and _vqgan_handle(plan.first_stage, f"the VQGAN of {transformer_name}")
-            patcher = host.place_transformer(plan)
-        handle = TransformerHandle(patcher, plan.config, transformer_name, first_stage)
-        return io.NodeOutput(handle, first_stage or host.blocked(NO_FIRST_STAGE.format(name=transformer_name)))
+            handle = _transformer_handle(plan, transformer_name)
+        return io.NodeOutput(handle, handle.first_stage or host.blocked(NO_FIRST_STAGE.format(name=transformer_name)))
 
     @classmethod
     def fingerprint_inputs(
         cls, transformer_name: str | None, config_name: str | None = host.AUTO
     ) -> list[tuple[str, int, int]]:
         return _file_states(host.TRANSFORMER_FOLDER, transformer_name, config_name)
+
+
+def _transformer_handle(plan: TransformerPlan, name: str) -> TransformerHandle:
+    first_stage = plan.first_stage and _vqgan_handle(plan.first_stage, f"the VQGAN of {name}")
+    if plan.cond_stage is plan.first_stage:
+        cond_stage = first_stage
+    else:
+        cond_stage = plan.cond_stage and _vqgan_handle(plan.cond_stage, f"the VQGAN of the maps of {name}")
+    return TransformerHandle(host.place_transformer(plan), plan.config, name, first_stage, cond_stage)
 
 
 def _vqgan_handle(plan: VQGANPlan, name: str) -> VQGANHandle:

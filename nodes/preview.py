@@ -11,10 +11,12 @@ from torch import Tensor
 
 from . import host
 from .budgets import decode_bytes
+from .tiles import decode_tiles
 from .types import Tokens, TransformerHandle, VQGANHandle
 
 SHARE = 0.1  # of the way: show a picture at least this often,
-INTERVAL_SECONDS = 1.0  # and whenever this much time has passed
+INTERVAL_SECONDS = 1.0  # and whenever this much time has passed,
+PAUSE = 4.0  # or this many times what the last picture took, if that is more
 UNKNOWN_GRAY = 128
 CELL_PX = 16  # of a token shown as a color
 GOLDEN_RATIO = 0.618034
@@ -23,12 +25,14 @@ GOLDEN_RATIO = 0.618034
 class GrowingPicture:
     """Called after every token: moves the progress bar, shows the picture so far, and lets the user cancel.
 
-    Without a first stage to decode with, it shows the tokens as colors.
+    Without a first stage to decode with, it shows the tokens as colors. A grid that is larger than the transformer was
+    trained on is decoded in tiles of that size, so that showing it takes no more memory.
     """
 
     def __init__(self, transformer: TransformerHandle, tokens: Tokens) -> None:
         self._decoder = transformer.first_stage if host.wants_previews() else None
-        self._grid = tuple(tokens.indices.shape[1:])
+        self._tile = max(transformer.config.grid)
+        self._tile_shape = [min(self._tile, side) for side in tokens.indices.shape[1:]]
         self._progress: host.Progress | None = None
         self._due_step = 0.0
         self._due_time = 0.0
@@ -41,15 +45,17 @@ class GrowingPicture:
     @property
     def memory(self) -> int:
         """Bytes that showing a picture takes."""
-        return decode_bytes(self._decoder.config, *self._grid) if self._decoder else 0
+        return decode_bytes(self._decoder.config, *self._tile_shape) if self._decoder else 0
 
     def __call__(self, done: int, total: int, indices: Tensor, known: Tensor) -> None:
         self._progress = self._progress or host.Progress(total)
         picture = None
         if host.wants_previews() and (done >= self._due_step or time.monotonic() >= self._due_time or done == total):
+            start = time.monotonic()
             picture = self._draw(indices[:1], known[0].cpu())
+            end = time.monotonic()
             self._due_step = done + SHARE * total
-            self._due_time = time.monotonic() + INTERVAL_SECONDS
+            self._due_time = end + max(INTERVAL_SECONDS, PAUSE * (end - start))
         self._progress.update(done, picture)
 
     def _draw(self, indices: Tensor, shown: Tensor) -> Image.Image:
@@ -65,7 +71,8 @@ class GrowingPicture:
         """Colors of the tokens (1, h, w), (H, W, 3) uint8."""
         if self._decoder is not None:
             there = indices.to(self._decoder.patcher.load_device)
-            pixels = host.unless_out_of_memory(partial(self._decoder.model.decode_indices, there))
+            decode, factor = self._decoder.model.decode_indices, self._decoder.config.factor
+            pixels = host.unless_out_of_memory(partial(decode_tiles, decode, there, self._tile, factor))
             if pixels is not None:
                 return (host.to_image(pixels)[0].cpu().float() * 255).byte()
             self._decoder = None

@@ -9,9 +9,10 @@ from ..taming.errors import ConditionError, TokensError
 from ..taming.sampling import SamplingOptions, check_vocabulary, generate
 from . import host
 from .budgets import sample_bytes
+from .conditions import NODES
 from .errors import blaming
 from .preview import GrowingPicture
-from .types import Condition, ConditionSocket, Tokens, TokensSocket, TransformerHandle, TransformerSocket
+from .types import Condition, ConditionSocket, MapTokens, Tokens, TokensSocket, TransformerHandle, TransformerSocket
 
 
 class TamingSample(io.ComfyNode):
@@ -27,7 +28,7 @@ class TamingSample(io.ComfyNode):
             search_aliases=["sample tokens", "generate tokens", "autoregressive sampler", "token sampler", "taming"],
             inputs=[
                 TransformerSocket.Input("transformer", tooltip="The model that draws."),
-                TokensSocket.Input("tokens", tooltip="Token grids of the size that the transformer was trained on."),
+                TokensSocket.Input("tokens", tooltip="Token grids of any size; a window slides over large ones."),
                 io.Int.Input(
                     "seed",
                     default=0,
@@ -94,7 +95,7 @@ class TamingSample(io.ComfyNode):
         options = SamplingOptions(temperature, top_k, top_p, guidance_scale=guidance_scale)
         with blaming("tokens", (TokensError, host.NotEnoughMemory)), blaming("condition", ConditionError):
             check_tokens(transformer, tokens)
-            told = build_condition(transformer, condition, len(tokens.indices))
+            told = build_condition(transformer, condition, tokens)
             picture = GrowingPicture(transformer, tokens)
             memory = sample_bytes(transformer.config, len(tokens.indices), options.guidance_scale != 1) + picture.memory
             with host.placed(transformer, memory, picture.companions) as device:
@@ -111,14 +112,62 @@ def check_tokens(transformer: TransformerHandle, tokens: Tokens) -> None:
 
 
 def build_condition(
-    transformer: TransformerHandle, condition: Condition | None, batch_size: int
+    transformer: TransformerHandle, condition: Condition | None, tokens: Tokens
 ) -> conditioning.Condition:
-    """The condition in the transformer's own terms."""
+    """The condition in the transformer's own terms, one for each of `tokens`.
+
+    Raises: ConditionError if there has to be one, or it does not belong to the transformer and the tokens.
+    """
+    model, batch_size = transformer.model, len(tokens.indices)
     if condition is None:
-        return conditioning.get_condition(transformer.model, batch_size=batch_size)
+        check_needless(transformer)
+        return conditioning.get_condition(model, batch_size=batch_size)
     if condition.config != transformer.config.condition:
         raise ConditionError(
-            f"it was written for {condition.transformer}, which has other classes than {transformer.name}. "
+            f"it was written for {condition.transformer}, which is told other things than {transformer.name}. "
             "Connect one transformer to both nodes."
         )
-    return conditioning.get_condition(transformer.model, label=condition.label, batch_size=batch_size)
+    told = condition.told
+    if isinstance(told, str):
+        return conditioning.get_condition(model, label=told, batch_size=batch_size)
+    if isinstance(told, MapTokens):
+        check_map(transformer, told, tokens)
+        prefix = conditioning.MapPrefix(told.indices, told.is_scaled)
+        return conditioning.Condition(model, prefix, null_prefix=None, context=None).expand(batch_size)
+    return conditioning.get_condition(model, boxes=told, batch_size=batch_size)
+
+
+def check_needless(transformer: TransformerHandle) -> None:
+    """Raise ConditionError if the transformer cannot draw without a condition."""
+    config = transformer.config.condition
+    if config.kind in NODES and config.null_label is None:
+        raise ConditionError(
+            f"{transformer.name} draws by {config.kind} and nothing is connected. Connect {NODES[config.kind]}."
+        )
+
+
+def check_map(transformer: TransformerHandle, maps: MapTokens, tokens: Tokens) -> None:
+    """Raise ConditionError unless the maps mean something to the transformer and lie under the whole of `tokens`."""
+    stage = transformer.cond_stage
+    if stage is not None and stage.tokenizer.codebook != maps.tokenizer.codebook:
+        raise ConditionError(
+            f"these are tokens of {maps.tokenizer.name}, which mean other things to {transformer.name}. "
+            "Connect one transformer to both nodes."
+        )
+    grid, trained = tuple(tokens.indices.shape[1:]), tuple(transformer.config.grid)
+    size, factor = tuple(maps.indices.shape[1:]), maps.tokenizer.factor
+    if maps.is_scaled and grid != trained:
+        raise ConditionError(
+            f"{transformer.name} scales every map to one size, so it draws pictures of {in_pixels(trained, factor)} "
+            f"only; the tokens are one of {in_pixels(grid, factor)}. Give it empty tokens or a picture of that size."
+        )
+    if not maps.is_scaled and size != grid:
+        raise ConditionError(
+            f"the map has {in_pixels(size, factor)} and the tokens are a picture of {in_pixels(grid, factor)}. "
+            "Give them the same size: scale the map (nearest-exact keeps its colors), or draw a picture of its size."
+        )
+
+
+def in_pixels(grid: tuple[int, ...], factor: int) -> str:
+    """Width and height of a grid, (h, w), as a person reads them."""
+    return f"{grid[1] * factor}x{grid[0] * factor} px"

@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..taming.conditioning import Box
 from ..taming.errors import TokensError
 from ..taming.models import ConditionConfig, Transformer, TransformerConfig, VQModel, VQModelConfig
 from .host import ModelPatcher
@@ -16,6 +17,8 @@ VQGANSocket = io.Custom("TAMING_VQGAN")
 TransformerSocket = io.Custom("TAMING_TRANSFORMER")
 TokensSocket = io.Custom("TAMING_TOKENS")
 ConditionSocket = io.Custom("TAMING_CONDITION")
+
+Layouts = tuple[tuple[Box, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,13 @@ class VQGANHandle:
 
 @dataclass(frozen=True, eq=False)
 class TransformerHandle:
-    """A transformer whose weights the host manages, with its first stage where the file has or names one."""
+    """A transformer whose weights the host manages, with the VQGANs that it needs."""
 
     patcher: ModelPatcher
     config: TransformerConfig
     name: str  # of the file, for messages
-    first_stage: VQGANHandle | None
+    first_stage: VQGANHandle | None  # of its tokens, where the file has or names it
+    cond_stage: VQGANHandle | None  # of its maps, where it reads maps; it may be the first stage
 
     @property
     def model(self) -> Transformer:
@@ -66,14 +70,27 @@ class TransformerHandle:
 
     def get_models(self) -> list[ModelPatcher]:
         """Every patcher in here, for the host's bookkeeping."""
-        return [self.patcher] if self.first_stage is None else [self.patcher, self.first_stage.patcher]
+        patchers = [self.patcher]
+        for stage in (self.first_stage, self.cond_stage):
+            if stage is not None and stage.patcher not in patchers:
+                patchers.append(stage.patcher)
+        return patchers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class MapTokens:
+    """Maps as a transformer reads them, on the CPU."""
+
+    indices: Tensor  # (B, h, w) int64
+    is_scaled: bool  # encoded at a size of its own, whatever the size of the picture
+    tokenizer: Tokenizer  # the VQGAN that made them
+
+
+@dataclass(frozen=True, eq=False)
 class Condition:
     """What a transformer is to be told. It holds no weights, so that it keeps none in memory."""
 
-    label: str
+    told: str | MapTokens | Layouts  # class labels, maps, or the boxes of each item
     transformer: str  # name of the file it was written for, for messages
     config: ConditionConfig  # of that transformer: a label means the same where this is the same
 

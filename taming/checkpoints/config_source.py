@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..configs import PUBLISHED, find_preset
 from .read import Checkpoint
 from .yaml_file import read_yaml
 
@@ -31,9 +32,13 @@ class ConfigSource:
 
 
 def find_config(checkpoint: Checkpoint, config: ConfigInput) -> ConfigSource | None:
+    """The configuration for `checkpoint`: `config`, a mapping, a YAML file or a published preset; else its sidecar.
+
+    Raises: ConfigError if there is no such file or it is not plain YAML.
+    """
     if isinstance(config, Mapping):
         return ConfigSource(config, "the given config")
-    file = find_sidecar(checkpoint.path) if config is None else Path(config)
+    file = find_sidecar(checkpoint.path) if config is None else find_preset(os.fspath(config), PUBLISHED)
     return None if file is None else ConfigSource(read_yaml(file), file.name)
 
 

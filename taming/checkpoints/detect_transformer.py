@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ..conditioning import ConditionConfig
 from ..errors import ConfigError, UnsupportedCheckpointError
 from ..models.transformer import TransformerConfig
@@ -15,6 +18,7 @@ from .orders import Order
 from .shapes import Weights, count_parts, differences, shape_of
 from .upstream_condition import box_condition, class_condition, map_condition
 
+MASK_KEY = "blocks.0.attn.mask"
 MAX_LAYERS = 256  # more are a file made to waste time
 PUBLISHED_HEADS = 16
 PUBLISHED_HEADS_BY_SIZE = {(48, 1536): 24}  # (layers, width): class-conditional ImageNet
@@ -33,13 +37,14 @@ def detect_transformer(
         what the shapes cannot.
     """
     sizes = _transformer_sizes(weights, name)
-    return TransformerConfig(
-        **sizes,
-        n_head=_published_heads(sizes["n_layer"], sizes["n_embd"], name),
-        grid=(PUBLISHED_SIDE, PUBLISHED_SIDE),
-        order=order,
-        condition=_published_condition(sizes["block_size"], sizes["vocab_size"], cond_stage, name),
-    )
+    n_head = _published_heads(sizes["n_layer"], sizes["n_embd"], name)
+    condition = _published_condition(sizes["block_size"], sizes["vocab_size"], cond_stage, name)
+    try:
+        return TransformerConfig(
+            **sizes, n_head=n_head, grid=(PUBLISHED_SIDE, PUBLISHED_SIDE), order=order, condition=condition
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
 
 
 def transformer_disagreements(config: TransformerConfig, weights: Weights, name: str) -> list[str]:
@@ -61,11 +66,23 @@ def _transformer_sizes(weights: Weights, name: str) -> dict[str, Any]:
     }
     if "blocks.0.cross.key.weight" in weights:
         sizes["context_dim"] = shape_of(weights, "blocks.0.cross.key.weight", 2, name)[1]
-    mask = weights.get("blocks.0.attn.mask")
-    if mask is not None and mask.dim() == 4 and mask.numel():
-        visible = int(mask[0, 0, 0].count_nonzero())  # a causal first token sees itself only
-        sizes["n_unmasked"] = visible if visible > 1 else 0
+    mask = weights.get(MASK_KEY)
+    if mask is not None:
+        sizes["n_unmasked"] = _count_unmasked(mask, name)
     return sizes
+
+
+def _count_unmasked(mask: Tensor, name: str) -> int:
+    """How many leading tokens see each other in both directions, from the mask (1, 1, L, L) of a layer."""
+    square = mask.flatten(0, -2) if mask.dim() else mask  # (L, L)
+    visible = int(square[0].count_nonzero()) if square.numel() else 0  # a causal first token sees itself only
+    expected = torch.ones_like(square).tril()
+    expected[:visible, :visible] = 1
+    if not torch.equal(square, expected):
+        raise UnsupportedCheckpointError(
+            f"{name} has a mask ({MASK_KEY}) that is not causal after a prefix that sees itself: not supported."
+        )
+    return visible if visible > 1 else 0
 
 
 def _published_heads(n_layer: int, n_embd: int, name: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from ..errors import UnsupportedCheckpointError
-from ..models.vqgan import QuantizerKind, VQModelConfig
+from ..models.vqgan import REMAPPABLE, QuantizerKind, VQModelConfig
 from .keymaps import CODEBOOK_KEYS, USED_KEY
 from .shapes import Weights, count_parts, differences, shape_of
 from .upstream_vqgan import PUBLISHED_KL_WEIGHT
@@ -43,6 +43,11 @@ def detect_vqgan(weights: Weights, name: str) -> VQModelConfig:
     mid_attention = "encoder.mid.attn_1.q.weight" in weights
     if kind == "vq" and (ch_mult, num_res_blocks, embed_dim) == (F16_WIDTHS, IBQ_RES_BLOCKS, z_channels):
         kind = "dot"  # IBQ; nothing else of these widths was published with four blocks
+    num_used = _detect_remap(weights, n_embed, name)
+    if num_used and kind not in REMAPPABLE:
+        raise UnsupportedCheckpointError(
+            f"{name} has a remapped codebook ({USED_KEY}, num_used {num_used}), which no {kind} codebook has."
+        )
     is_amused = ch_mult == AMUSED_WIDTHS and not mid_attention
     attended = [i for i in range(num_levels) if f"encoder.down.{i}.attn.0.q.weight" in weights]
     return VQModelConfig(
@@ -50,7 +55,7 @@ def detect_vqgan(weights: Weights, name: str) -> VQModelConfig:
         embed_dim=embed_dim,
         quantizer=kind,
         kl_weight=PUBLISHED_KL_WEIGHT if kind == "gumbel" else VQModelConfig.kl_weight,
-        num_used=_detect_remap(weights, n_embed, name),
+        num_used=num_used,
         pixel_range="unit" if is_amused else "signed",
         ch=ch,
         ch_mult=ch_mult,

@@ -24,6 +24,7 @@ STORAGE_DTYPES = {
     **{"ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool},
 }
 LOCAL_HEADER_BYTES = 30  # of a zip entry, before its name
+ENCRYPTED = 1  # among its flags
 
 
 class Stub:
@@ -54,6 +55,15 @@ class Stub:
         pass
 
 
+class FixedTensor(Tensor):
+    """A tensor that a pickle cannot set to other memory after it was checked. What is computed from it is plain."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
+
+    def __setstate__(self, state: object) -> None:
+        raise pickle.UnpicklingError("a tensor that is changed after it was made")
+
+
 def load_inert(path: Path, data_pickle: bytes) -> object:
     """What the archive of `torch.save` at `path` holds, its tensors mapped to the file, all else stubs.
 
@@ -71,21 +81,31 @@ class InertUnpickler(pickle.Unpickler):
         storage = torch.UntypedStorage.from_file(os.fspath(path), shared=False, nbytes=size)
         self.file = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,))  # pyright: ignore[reportCallIssue, reportArgumentType]
         self.offsets = find_data(path)
+        self.num_bytes = len(data_pickle)
+        self.num_copied = 0
+        self.storages: dict[tuple[str, torch.dtype], Tensor] = {}
         self.stubs: dict[str, type[Stub]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         full_name = f"{module}.{name}"
         if full_name == "collections.OrderedDict":
-            return type("OrderedDict", (OrderedDict,), {})
+            return lambda items=(): OrderedDict(self.copied(items))
         if full_name == "torch._utils._rebuild_tensor_v2":
             return lambda *parts: rebuild_tensor(*parts)
         if full_name in ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"):
             return lambda data, *flags: data
         if full_name == "torch.Size":
-            return lambda sizes: tuple(sizes)
+            return lambda sizes: tuple(self.copied(sizes))
         if full_name not in self.stubs:
             self.stubs[full_name] = type(name, (Stub,), {"__module__": module})
         return self.stubs[full_name]
+
+    def copied(self, items: Sequence[Any]) -> Sequence[Any]:
+        """`items`, of which an honest pickle copies no more than it has written."""
+        self.num_copied += len(items)
+        if self.num_copied > self.num_bytes:
+            raise pickle.UnpicklingError("one value is copied over and over")
+        return items
 
     def persistent_load(self, pid: Any) -> Tensor:
         """The values of one storage, (N,)."""
@@ -94,10 +114,12 @@ class InertUnpickler(pickle.Unpickler):
         if kind != "storage" or dtype is None:
             raise pickle.UnpicklingError(f"a {kind} of {storage_class.__name__}")
         offset, size = self.offsets[key]
-        if num_values * dtype.itemsize > size:
+        if not 0 <= num_values * dtype.itemsize <= size:
             raise pickle.UnpicklingError(f"storage {key} has {size} bytes, not {num_values} values")
-        values = self.file[offset : offset + num_values * dtype.itemsize]
-        return (values if offset % dtype.itemsize == 0 else values.clone()).view(dtype)
+        if (key, dtype) not in self.storages:
+            values = self.file[offset : offset + size - size % dtype.itemsize]
+            self.storages[key, dtype] = (values if offset % dtype.itemsize == 0 else values.clone()).view(dtype)
+        return self.storages[key, dtype][:num_values].as_subclass(FixedTensor)
 
 
 def rebuild_tensor(values: Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *flags: object) -> Tensor:
@@ -106,12 +128,13 @@ def rebuild_tensor(values: Tensor, offset: int, size: Sequence[int], stride: Seq
     is_empty = 0 in size
     if min((offset, *size, *stride), default=0) < 0 or (not is_empty and last >= len(values)):
         raise pickle.UnpicklingError(f"a tensor of {tuple(size)} goes beyond its {len(values)} values")
-    return values.as_strided(tuple(size), tuple(stride), values.storage_offset() + offset)
+    tensor = values.as_strided(tuple(size), tuple(stride), values.storage_offset() + offset)
+    return tensor.as_subclass(FixedTensor)
 
 
 def find_data(path: Path) -> dict[str, tuple[int, int]]:
     """Where in the archive the bytes of each storage lie: (offset, size) by its key."""
-    offsets = {}
+    offsets: dict[str, tuple[int, int]] = {}
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         for entry in archive.infolist():
             folder, _, key = entry.filename.rpartition("/")
@@ -120,5 +143,19 @@ def find_data(path: Path) -> dict[str, tuple[int, int]]:
             file.seek(entry.header_offset)
             header = file.read(LOCAL_HEADER_BYTES)
             name_size, extra_size = int.from_bytes(header[26:28], "little"), int.from_bytes(header[28:30], "little")
+            if key in offsets:
+                raise pickle.UnpicklingError(f"storage {key} is there twice")
+            if entry.flag_bits & ENCRYPTED:
+                raise pickle.UnpicklingError(f"storage {key} is encrypted")
             offsets[key] = (entry.header_offset + LOCAL_HEADER_BYTES + name_size + extra_size, entry.file_size)
+    _check_apart(offsets, path.stat().st_size)
     return offsets
+
+
+def _check_apart(offsets: dict[str, tuple[int, int]], file_size: int) -> None:
+    """Raise UnpicklingError if the storages lie over each other or leave the file."""
+    end = 0
+    for key, (offset, size) in sorted(offsets.items(), key=lambda item: item[1]):
+        if offset < end or offset + size > file_size:
+            raise pickle.UnpicklingError(f"storage {key} does not lie where the archive says")
+        end = offset + size

@@ -20,8 +20,8 @@ PICKLES_PER_LEGACY_FILE = 5
 
 # What a plain state dict is pickled with; torch reads these without running foreign code.
 PLAIN_GLOBALS = re.compile(
-    r"collections\.(OrderedDict|Counter)|(__builtin__|builtins)\.(bytearray|complex|set)|_codecs\.encode"
-    r"|torch\.(Size|device|\w+Storage|storage\.\w+Storage)"
+    r"collections\.(OrderedDict|Counter)|(__builtin__|builtins)\.(complex|set)|_codecs\.encode"
+    r"|torch\.(Size|device|\w+Storage|storage\.\w+Storage|serialization\._get_layout)"
     r"|torch\.(_utils\._rebuild_\w+|_tensor\._rebuild_from_type_v2|nn\.parameter\.Parameter)"
     r"|torch\.(bfloat|float|u?int|q?u?int|complex)\d+(_\w+)?|torch\.(bool|double|float|half|int|long|short)"
 )
@@ -31,6 +31,9 @@ TRAINING_GLOBALS = re.compile(
     r"|numpy\.(_?core\.(multiarray|numeric)\..+|dtype|ndarray|dtypes\..+)|typing\..+|collections\.defaultdict"
     r"|(__builtin__|builtins)\.(bool|bytes|dict|float|frozenset|int|list|long|object|str|tuple|unicode)|(copyreg|copy_reg)\._reconstructor"
 )
+# Of these, what makes a copy of its argument. Called on one large value again and again, it fills any memory.
+COPIERS = re.compile(r"collections\.(OrderedDict|Counter)|(__builtin__|builtins)\.set|_codecs\.encode|torch\.Size")
+CALLS = frozenset({"NEWOBJ", "REDUCE"})
 CHANGES_IN_PLACE = frozenset({"ADDITEMS", "APPEND", "APPENDS", "BUILD", "SETITEM", "SETITEMS"})
 
 
@@ -88,6 +91,14 @@ def read_pickles(path: Path, container: Container) -> bytes:
         return file.read(MAX_PICKLE_BYTES)
 
 
+class _Copier(int):
+    """The depth of a global that makes copies."""
+
+
+class _Shared(int):
+    """The depth of a value that the pickle uses again, or of arguments that begin with one."""
+
+
 def _scan(stream: BinaryIO, name: str) -> Iterator[str]:
     """The globals of one pickle. Its stack machine is followed with nothing on the stack but nesting depths."""
     strings = ["", ""]
@@ -95,22 +106,34 @@ def _scan(stream: BinaryIO, name: str) -> Iterator[str]:
     marks: list[int] = []
     memo: dict[int, int] = {}
     for opcode, argument, _ in pickletools.genops(stream):
+        found = ""
         if opcode.name in ("GLOBAL", "INST"):
-            yield str(argument).replace(" ", ".")
+            found = str(argument).replace(" ", ".")
         elif opcode.name == "STACK_GLOBAL":
-            yield ".".join(strings)
+            found = ".".join(strings)
         elif isinstance(argument, str):
             strings = [strings[1], argument]
+        if found:
+            yield found
         if opcode.name == "MARK":
             marks.append(len(stack))
         elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
             memo[len(memo) if argument is None else int(argument)] = stack[-1]
         elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
-            stack.append(memo[int(argument or 0)])
+            value = memo[int(argument or 0)]
+            stack.append(value if isinstance(value, _Copier) else _Shared(value))
         else:
+            _check_call(opcode, stack, name)
             _follow(opcode, stack, marks)
+            if COPIERS.fullmatch(found):
+                stack[-1] = _Copier(stack[-1])
         if stack and stack[-1] > MAX_DEPTH:
             raise CheckpointError(f"{name} nests its pickled values {MAX_DEPTH} deep: it is no plain weights file.")
+
+
+def _check_call(opcode: pickletools.OpcodeInfo, stack: list[int], name: str) -> None:
+    if opcode.name in CALLS and isinstance(stack[-2], _Copier) and isinstance(stack[-1], _Shared):
+        raise CheckpointError(f"{name} copies one value over and over: it is no plain weights file.")
 
 
 def _follow(opcode: pickletools.OpcodeInfo, stack: list[int], marks: list[int]) -> None:
@@ -127,4 +150,8 @@ def _follow(opcode: pickletools.OpcodeInfo, stack: list[int], marks: list[int]) 
         depth = max(changed, 1 + max(parts, default=0))
     else:
         depth = 1 + max(taken, default=0)
+    is_tuple = opcode.name.startswith("TUPLE")
+    first = taken[0 if opcode.name == "TUPLE" else -1] if is_tuple and taken else 0  # single values come last first
+    if opcode.name == "DUP" or isinstance(first, _Shared):
+        depth = _Shared(depth)
     stack.extend([depth] * len(opcode.stack_after))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..errors import CheckpointError, TamingError, TokensError
+from ..errors import CheckpointError, TamingError, TokensError, UnsupportedCheckpointError
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModelConfig
 from ..wording import shorten
@@ -21,11 +21,12 @@ from .parts import holds, take_part, take_vqgan_at, without_training_keys
 from .plan_vqgan import VQGANPlan, plan_vqgan, plan_vqgan_weights
 from .read import Checkpoint, read_checkpoint, read_metadata
 from .upstream_transformer import Net2NetConfig, net2net_config
-from .verify import check_agreement, check_condition, check_weights
+from .verify import check_agreement, check_cond_stage, check_condition, check_weights
 
 COND_STAGE_PREFIXES = ("cond_stage_model.", "model.cond_stage_model.", "module.cond_stage_model.")
 FIRST_STAGE_USED_KEY = "first_stage_model.quantize.used"
 PERMUTER_KEY = "permuter.forward_shuffle_idx"
+MAX_CELLS = 256**2  # of a grid with a reading order of its own; those published have 256
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,23 @@ def transformer_plan(checkpoint: Checkpoint, source: ConfigSource | None) -> Tra
     metadata = decode_metadata(checkpoint.metadata, name)
     if metadata is None or not isinstance(metadata.config, TransformerConfig):
         metadata = None
-    first_stage, cond_stage = _plan_stages(checkpoint, described, metadata)
+    where = f"the metadata of {name}" if source is None else source.where
+    first_stage, cond_stage = _plan_stages(checkpoint, described, metadata, where)
+    order = _order_in(checkpoint)
     if described is not None and source is not None:
-        config, where = described.transformer, source.where
+        config = described.transformer
     elif metadata is not None and isinstance(metadata.config, TransformerConfig):
-        config, where = metadata.config, f"the metadata of {name}"
+        config = metadata.config
     else:
-        config = detect_transformer(weights, name, cond_stage and cond_stage.config, _order_in(checkpoint))
+        config = detect_transformer(weights, name, cond_stage and cond_stage.config, order)
         where = name
-    check_agreement(transformer_disagreements(config, weights, name), where, name)
+    disagreements = transformer_disagreements(config, weights, name)
+    if order not in ((), config.order):
+        disagreements.append(f"an order other than the {PERMUTER_KEY} of the weights")
+    check_agreement(disagreements, where, name)
     check_condition(config, where)
+    if cond_stage is not None:
+        check_cond_stage(config, cond_stage.config, where)
     weights = without_training_keys(weights, "transformer")
     check_weights(weights, lambda: Transformer(config, blank_layers), name)
     if first_stage is not None and first_stage.config.num_tokens > config.vocab_size:
@@ -84,9 +92,12 @@ def transformer_plan(checkpoint: Checkpoint, source: ConfigSource | None) -> Tra
 
 
 def _plan_stages(
-    checkpoint: Checkpoint, described: Net2NetConfig | None, metadata: PackMetadata | None
+    checkpoint: Checkpoint, described: Net2NetConfig | None, metadata: PackMetadata | None, where: str
 ) -> tuple[VQGANPlan | None, VQGANPlan | None]:
-    """The tokenizer of the pictures, inside the file or named by it, and that of the maps, inside the file."""
+    """The tokenizer of the pictures, inside the file or named by it, and that of the maps, inside the file.
+
+    `where` says whose configurations of them are given, if any are.
+    """
     named = metadata.first_stage if metadata is not None else None
     first_config = described.first_stage if described is not None else None
     cond_config = described.cond_stage if described is not None else None
@@ -96,7 +107,9 @@ def _plan_stages(
     first_stage = None
     if holds(checkpoint, "vqgan"):
         weights = take_part(checkpoint, "vqgan")
-        first_stage = plan_vqgan_weights(weights, checkpoint.path.name, _source_of(first_config, checkpoint))
+        first_stage = plan_vqgan_weights(
+            weights, checkpoint.path.name, _source_of(first_config, f"{where}: first_stage")
+        )
     elif isinstance(named, FirstStageReference):
         first_stage = _plan_named_first_stage(checkpoint.path, named)
     if described is not None and described.shares_first_stage:
@@ -104,14 +117,20 @@ def _plan_stages(
     prefix = next(
         (prefix for prefix in COND_STAGE_PREFIXES if prefix + ANCHORS["vqgan"] in checkpoint.state_dict), None
     )
+    if prefix is None and described is None and cond_config is not None:
+        raise UnsupportedCheckpointError(
+            f"{checkpoint.path.name} lacks the VQGAN of its maps (cond_stage_model.*), which its metadata describes: "
+            "the file is incomplete. Convert the original again."
+        )
     if prefix is None:
         return first_stage, None
     weights = take_vqgan_at(checkpoint, prefix)
-    return first_stage, plan_vqgan_weights(weights, checkpoint.path.name, _source_of(cond_config, checkpoint))
+    return first_stage, plan_vqgan_weights(
+        weights, checkpoint.path.name, _source_of(cond_config, f"{where}: cond_stage")
+    )
 
 
-def _source_of(config: VQModelConfig | None, checkpoint: Checkpoint) -> ConfigSource | None:
-    where = f"the configuration of {checkpoint.path.name}"
+def _source_of(config: VQModelConfig | None, where: str) -> ConfigSource | None:
     return None if config is None else ConfigSource(config_to_dict(config), where)
 
 
@@ -121,9 +140,16 @@ def _count_used(checkpoint: Checkpoint) -> int:
 
 
 def _order_in(checkpoint: Checkpoint) -> Order:
-    """The reading order that a permuter left in the file."""
+    """The reading order that a permuter left in the file; empty if it has none."""
     stored = next((t for key, t in checkpoint.state_dict.items() if key.endswith(PERMUTER_KEY)), None)
-    return () if stored is None else tuple(stored.flatten().tolist())
+    if stored is None:
+        return ()
+    if stored.is_floating_point() or stored.is_complex() or stored.numel() > MAX_CELLS:
+        raise UnsupportedCheckpointError(
+            f"{checkpoint.path.name}: {PERMUTER_KEY} holds {stored.numel()} values of {stored.dtype}, which is no "
+            "order of the cells of a grid."
+        )
+    return tuple(stored.flatten().tolist())
 
 
 def _plan_named_first_stage(path: Path, reference: FirstStageReference) -> VQGANPlan:

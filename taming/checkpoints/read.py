@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,14 +60,13 @@ def read_checkpoint(path: str | os.PathLike[str], *, stub_all: bool = False) -> 
     if container == "safetensors":
         return _read_safetensors(path)
     foreign_globals = find_foreign_globals(path, container)
+    if not stub_all and not is_training_state(foreign_globals):
+        raise CheckpointError(explain_refusal(path.name, foreign_globals))
+    load = _load_with_stubs if foreign_globals else _load_plain
     try:
-        content = _load_plain(path, container)
+        content = load(path, container)
     except DAMAGED_PICKLE as error:
-        if not foreign_globals:
-            raise CheckpointError(explain_damage(path.name, error)) from error
-        if not stub_all and not is_training_state(foreign_globals):
-            raise CheckpointError(explain_refusal(path.name, foreign_globals)) from error
-        content = _load_with_stubs(path, container)
+        raise CheckpointError(explain_damage(path.name, error)) from error
     state_dict = _unwrap(path, content)
     _check_tensors(path, state_dict)
     return Checkpoint(path, state_dict, metadata={})
@@ -91,10 +89,7 @@ def _load_with_stubs(path: Path, container: Container) -> object:
             f"{path.name} holds more than weights, in the format that PyTorch wrote before 1.6: not read. Load and "
             "save its state_dict with a newer PyTorch, where the file is trusted."
         )
-    try:
-        return load_inert(path, read_pickles(path, container))
-    except DAMAGED_PICKLE as error:
-        raise CheckpointError(explain_damage(path.name, error)) from error
+    return load_inert(path, read_pickles(path, container))
 
 
 def _load_plain(path: Path, container: Container) -> object:
@@ -122,19 +117,20 @@ def _read_safetensors(path: Path) -> Checkpoint:
 def _unwrap(path: Path, content: object) -> dict[str, Tensor]:
     """The tensors inside the wrappers, without what training programs keep beside them."""
     for _ in range(MAX_NESTING):
-        if not isinstance(content, Mapping):
+        if not isinstance(content, dict):
             break
-        nested = {key: value for key, value in content.items() if isinstance(value, Mapping)}
+        items = dict.items(content)  # a pickle can give a mapping attributes of the names of its methods
+        nested = {key: value for key, value in items if isinstance(value, dict)}
         wrapper = next((key for key in WRAPPERS if key in nested), None)
-        tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
+        tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
         if wrapper is None and tensors:
             return {key: tensor.detach() for key, tensor in tensors.items()}
         if wrapper is None and len(nested) != 1:
             break
         content = nested[wrapper] if wrapper is not None else next(iter(nested.values()))
     found = f"a {type(content).__name__}"
-    if isinstance(content, Mapping):
-        found = f"the keys {shorten([key for key in content if isinstance(key, str)][:4])}"
+    if isinstance(content, dict):
+        found = f"the keys {shorten([key for key in dict.keys(content) if isinstance(key, str)][:4])}"
     raise CheckpointError(f"{path.name} holds no weights: found {found} where named tensors were expected.")
 
 

@@ -8,9 +8,13 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, ConfigError, UnsupportedCheckpointError
+from ..conditioning import BoxFormat
+from ..conditioning.config import MAP_KINDS
+from ..conditioning.vocabularies import VOCABULARIES
+from ..errors import CheckpointError, ConfigError, TokensError, UnsupportedCheckpointError
 from ..models.transformer import TransformerConfig
-from ..wording import shorten_text
+from ..models.vqgan import VQModelConfig
+from ..wording import shorten, shorten_text
 
 WEIGHT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -66,14 +70,20 @@ def check_condition(config: TransformerConfig, where: str) -> None:
         "null_label": condition.null_label or 0,
         "num_codes - 1": condition.num_codes - 1,
         "boxes: num_tokens - 1": condition.boxes.num_tokens - 1 if condition.boxes else 0,
+        "boxes: the last object": _last_object_token(condition.boxes) if condition.boxes else 0,
     }
     for field, token in tokens.items():
         if token >= config.vocab_size:
             raise ConfigError(f"{where}: condition: {field} {token} is not below vocab_size {config.vocab_size}.")
-    if condition.class_names and len(condition.class_names) != condition.num_labels:
+    if condition.vocabulary and condition.vocabulary not in VOCABULARIES:
         raise ConfigError(
-            f"{where}: condition: {len(condition.class_names)} class_names for {condition.num_labels} classes."
+            f"{where}: condition: there is no vocabulary {shorten(condition.vocabulary)}; "
+            f"known are {', '.join(VOCABULARIES)}."
         )
+    if condition.names and len(condition.names) != condition.num_labels:
+        raise ConfigError(f"{where}: condition: {len(condition.names)} class_names for {condition.num_labels} classes.")
+    if condition.kind == "coordinates" and not (condition.num_codes and condition.down_factor):
+        raise ConfigError(f"{where}: condition: coordinates need num_codes and down_factor of 1 or more.")
     length = condition.length(height, width)
     if not 0 < length + height * width - 1 <= config.block_size:  # the last cell is never read
         raise ConfigError(
@@ -82,6 +92,37 @@ def check_condition(config: TransformerConfig, where: str) -> None:
         )
     if (condition.kind == "boxes") != (condition.boxes is not None):
         raise ConfigError(f"{where}: condition: boxes belong to the kind boxes, and the kind is {condition.kind}.")
+
+
+def check_cond_stage(config: TransformerConfig, cond_stage: VQModelConfig, where: str) -> None:
+    """Raise ConfigError or TokensError if the maps of `config`, which is from `where`, are not those of their VQGAN."""
+    condition, (height, width) = config.condition, config.grid
+    if condition.kind not in MAP_KINDS:
+        raise ConfigError(
+            f"{where}: the weights hold a VQGAN for maps (cond_stage_model), and the condition is {condition.kind}."
+        )
+    if condition.kind == "segmentation" and condition.num_classes != cond_stage.in_channels:
+        raise ConfigError(
+            f"{where}: condition: {condition.num_classes} classes, and the VQGAN of the maps reads "
+            f"{cond_stage.in_channels} channels."
+        )
+    if cond_stage.num_tokens > config.vocab_size:
+        raise TokensError(
+            f"{where}: the transformer knows {config.vocab_size} tokens, the VQGAN of its maps has "
+            f"{cond_stage.num_tokens}: they were not trained together."
+        )
+    tokens = (condition.downsample_cond_size // cond_stage.factor) ** 2
+    if tokens + height * width - 1 > config.block_size:
+        raise ConfigError(
+            f"{where}: condition: maps of downsample_cond_size {condition.downsample_cond_size} are {tokens} tokens, "
+            f"which do not fit block_size {config.block_size}."
+        )
+
+
+def _last_object_token(boxes: BoxFormat) -> int:
+    """Number of the class that comes last, with every flag that the format tells."""
+    flags = 0b0001 * boxes.use_group_parameter + 0b1110 * boxes.use_additional_parameters
+    return boxes.num_classes * (1 + flags) - 1
 
 
 def _refuse(complaint: str, items: list[str]) -> None:

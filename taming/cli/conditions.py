@@ -25,9 +25,7 @@ BOX_FIELDS = ("label", "x", "y", "width", "height")
 def add_conditions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", help='a class name or number, or several, one per picture: "alpine, beach"')
     parser.add_argument("--segmentation", type=Path, metavar="IMAGE", help="a map in the colors or labels of --palette")
-    parser.add_argument(
-        "--palette", choices=PALETTES, help="whose colors (default: those the model was trained on)"
-    )
+    parser.add_argument("--palette", choices=PALETTES, help="whose colors (default: those the model was trained on)")
     parser.add_argument("--depth", type=Path, metavar="IMAGE", help="a depth map, near = white")
     parser.add_argument(
         "--boxes", type=Path, metavar="JSON", help=f"a list of objects: {', '.join(BOX_FIELDS)} (0 to 1)"

@@ -6,21 +6,27 @@ from pathlib import Path
 from ..errors import ConfigError
 from .fields import check_names, config_from_dict
 
-__all__ = ["PRESETS", "check_names", "config_from_dict", "find_preset", "read_preset"]
+__all__ = ["PRESETS", "PUBLISHED", "check_names", "config_from_dict", "find_preset", "preset_names", "read_preset"]
 
-PRESETS = Path(__file__).parent
+PRESETS = Path(__file__).parent  # training recipes
+PUBLISHED = PRESETS / "published"  # configurations of published checkpoints, in the form they were published in
 
 
-def find_preset(name: str) -> Path:
-    """Path of a YAML file: `name` itself where it is a file, else the preset of that name.
+def preset_names(folder: Path = PRESETS) -> list[str]:
+    """Names of the presets in `folder`, PRESETS or PUBLISHED."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def find_preset(name: str, folder: Path = PRESETS) -> Path:
+    """Path of a YAML file: `name` itself where it is a file, else the preset of that name in `folder`.
 
     Raises:
         ConfigError: neither exists; the message lists the presets.
     """
-    for candidate in (Path(name), PRESETS / f"{name}.yaml"):
+    for candidate in (Path(name), folder / f"{name}.yaml"):
         if candidate.is_file():
             return candidate
-    known = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+    known = ", ".join(preset_names(folder))
     raise ConfigError(f"{name}: no such file, and no such preset. Give a path to a YAML file, or one of: {known}.")
 
 

@@ -46,9 +46,13 @@ class Turn:
 class Task(Protocol):
     """What is trained. A step draws its randomness from its number alone, so a resumed run repeats it exactly."""
 
-    model: nn.Module  # of which running averages are kept, if asked
     modules: dict[str, nn.Module]  # whose state is saved
     main_figure: str  # the loss that tells whether a run diverges
+
+    @property
+    def model(self) -> nn.Module:
+        """Of which running averages are kept, if asked."""
+        ...
 
     @property
     def turns(self) -> Sequence[Turn]:

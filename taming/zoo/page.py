@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from itertools import groupby
 
+from ..configs import PUBLISHED, preset_names
 from . import ZooModel, read_zoo
 
 INTRODUCTION = """\
@@ -26,7 +27,14 @@ read the page behind a model's name before you use it. Nothing is downloaded unl
 | transformers, and whole checkpoints with their first stage | `ComfyUI/models/taming_transformers` |
 
 If a model comes with a `.yaml`, put it beside the weights under the same name: `sflckr.ckpt` and `sflckr.yaml`. Most
-models load without one. Keep the YAML for transformers: the number of attention heads cannot be read from weights.
+models load without one. Keep the YAML for transformers: the number of attention heads cannot be read from weights. If
+it is lost, the pack has one for every model with a `preset` in the tables; it bears the model's name. `inspect` says
+which presets have the shapes of a file:
+
+```bash
+python -m taming inspect last.ckpt
+python -m taming inspect last.ckpt --config cin_transformer
+```
 
 With a direct address (`download` in the tables), one command puts a file in its place. It goes on where it was
 interrupted, and checks size and SHA-256 where they are known. Without a name, it lists all names:
@@ -40,15 +48,17 @@ For the others, open the page behind the name and save the file yourself.
 
 ## What to do with a .ckpt
 
-Load it as it is. If it is refused because it holds more than weights (Lightning leaves its objects in there), convert
-it once; nothing in the file is executed, and the result is smaller, because optimizers and losses are left out:
+Load it as it is: what Lightning left in it beside the weights is skipped, and nothing in the file is executed. A file
+that names code of somebody else's is refused; `convert` takes the weights out of it, again without running anything.
+The result is one safetensors file that loads faster and is smaller, because optimizers and losses are left out:
 
 ```bash
 python -m taming inspect last.ckpt
 python -m taming convert last.ckpt --out vqgan_imagenet_f16_16384.safetensors
 ```
 
-`inspect` says what any file holds, and what is missing or why it is refused.
+`inspect` says what any file holds, and what is missing or why it is refused. [What is known to load](checkpoints.md), and
+equal to what in the original code, is a table of its own.
 
 ## Which ones first
 
@@ -75,6 +85,7 @@ HEADER = """\
 | name | what it is for | configuration | parameters | file | license | get it |
 |---|---|---|--:|--:|---|---|"""
 UNKNOWN = "?"
+PRESET_LINK = "[preset](../taming/configs/published/{}.yaml)"  # from where the page lies
 
 
 def models_page(models: Sequence[ZooModel] | None = None) -> str:
@@ -92,10 +103,11 @@ def models_page(models: Sequence[ZooModel] | None = None) -> str:
 
 
 def _row(model: ZooModel) -> str:
+    has_preset = model.name in preset_names(PUBLISHED)
     cells = (
         f"[`{model.name}`]({model.source})",
         model.purpose + (f" {model.note}" if model.note else ""),
-        model.configuration,
+        model.configuration + (f" ({PRESET_LINK.format(model.name)})" if has_preset else ""),
         f"{model.parameters:,}" if model.parameters else UNKNOWN,
         model.size or UNKNOWN,
         model.license or UNKNOWN,

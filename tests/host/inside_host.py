@@ -7,6 +7,7 @@ import importlib.util
 import json
 import logging
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ROOT = Path(sys.argv[1])
+sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(Path.cwd()))
 sys.argv[1:] = ["--cpu"]
 
@@ -29,10 +31,15 @@ import comfy.memory_management  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
 import comfy.ops  # noqa: E402
+import folder_paths  # noqa: E402
+
+from published import net2net_weights, prefixed, transformer_weights, vqgan_weights  # noqa: E402
 
 PACK = "taming_pack"
 META = torch.device("meta")
 NAMES = ("scenes_vqgan.safetensors", "scenes_class_transformer.safetensors")
+LABELS = 7  # of the segmentation model
+MODELS = tempfile.TemporaryDirectory()
 
 
 def load_pack() -> None:
@@ -45,7 +52,7 @@ def load_pack() -> None:
 
 load_pack()
 
-from taming_pack.nodes import budgets, codec, host, tiles  # noqa: E402
+from taming_pack.nodes import budgets, codec, host, maps, tiles  # noqa: E402
 from taming_pack.nodes.loaders import TamingLoadTransformer, TamingLoadVQGAN  # noqa: E402
 from taming_pack.nodes.sample import TamingSample  # noqa: E402
 from taming_pack.nodes.types import Condition, Tokens, TransformerHandle, VQGANHandle  # noqa: E402
@@ -59,6 +66,24 @@ def load() -> tuple[TransformerHandle, VQGANHandle]:
     with torch.inference_mode():
         output = TamingLoadTransformer.execute("embedded/" + NAMES[1])
     return output.args[0], output.args[1]
+
+
+def load_segmentation() -> TransformerHandle:
+    """A small model that draws by segmentation maps, through the same node."""
+    weights = net2net_weights(vqgan_weights(), transformer_weights(vocab_size=24, block_size=512))
+    weights |= prefixed("cond_stage_model.", vqgan_weights(seed=1, channels=LABELS, n_embed=20))
+    torch.save({"state_dict": weights}, Path(MODELS.name) / "maps.ckpt")
+    folder_paths.add_model_folder_path(host.TRANSFORMER_FOLDER, MODELS.name)
+    with torch.inference_mode():
+        return TamingLoadTransformer.execute("maps.ckpt").args[0]
+
+
+def encode_labels(transformer: TransformerHandle, side: int) -> Tensor:
+    """Tokens of a label image of stripes, (1, side / 2, side / 2)."""
+    stripes = (torch.arange(side) % LABELS / 255).expand(1, side, side)
+    stage = maps.cond_stage_of(transformer)
+    config = transformer.config.condition
+    return maps.encode_maps(config, stage, stripes[..., None].expand(-1, -1, -1, 3), host.AUTO).indices
 
 
 def blank(vqgan: VQGANHandle, batch: int) -> Tokens:
@@ -98,11 +123,13 @@ def move_partly(model: nn.Module, share: float) -> None:
 def partial_loading(share: float) -> dict[str, Any]:
     """Compute on the meta device with a share of the weights there."""
     transformer, vqgan = load()
-    move_partly(transformer.model, share)
-    move_partly(vqgan.model, share)
+    stage = maps.cond_stage_of(load_segmentation())
+    for model in (transformer.model, vqgan.model, stage.model):
+        move_partly(model, share)
     mode = OneDevice()
     with torch.inference_mode(), mode:
         grid = vqgan.model.encode(torch.zeros(1, 3, 64, 64, device=META)).indices
+        stage.model.encode(torch.zeros(1, LABELS, 32, 32, device=META))
         picture = vqgan.model.decode_indices(torch.zeros(1, 8, 8, dtype=torch.int64, device=META))
         cache = transformer.model.new_cache(5)
         prefix = torch.zeros(2, 4, dtype=torch.int64, device=META)
@@ -158,18 +185,23 @@ def as_loaded_dynamically(model: nn.Module) -> nn.Module:
 
 def dynamic(image: Tensor) -> dict[str, Any]:
     transformer, vqgan = load()
+    segmentation = load_segmentation()
     with dynamic_vram():
         other_transformer, other_vqgan = load()
+        other_segmentation = load_segmentation()
         without = host._layers(torch.float32).Linear(2, 2).weight is None
     vqgan_model, transformer_model = (as_loaded_dynamically(x.model) for x in (other_vqgan, other_transformer))
+    other_stage = maps.cond_stage_of(other_segmentation)
+    as_loaded_dynamically(other_stage.model)
     with torch.inference_mode():
         quantized = vqgan.model.encode(image)
         other = vqgan_model.encode(image)
         prefix = torch.arange(20)[None]
         return {
-            "is_dynamic": other_vqgan.is_dynamic() and other_transformer.is_dynamic(),
+            "is_dynamic": all(x.is_dynamic() for x in (other_vqgan, other_transformer, other_stage)),
             "started_without_weights": without,
-            "same_tokens": torch.equal(quantized.indices, other.indices),
+            "same_tokens": torch.equal(quantized.indices, other.indices)
+            and torch.equal(encode_labels(segmentation, 32), encode_labels(other_segmentation, 32)),
             "same_picture": torch.equal(
                 vqgan.model.decode_indices(quantized.indices), vqgan_model.decode_indices(quantized.indices)
             ),
@@ -196,9 +228,12 @@ def asked_and_used(transformer: TransformerHandle, vqgan: VQGANHandle) -> dict[s
     """Bytes asked for and bytes used, by call."""
     grid, image = torch.zeros(1, 32, 32, dtype=torch.int64), torch.rand(1, 256, 256, 3)
     tokens = blank(vqgan, 2)
+    segmentation = load_segmentation()
+    stage = maps.cond_stage_of(segmentation)
     calls: dict[str, tuple[int, Callable[[], object]]] = {
         "decode": (budgets.decode_bytes(vqgan.config, 32, 32), lambda: codec.decode(vqgan, grid)),
         "encode": (budgets.encode_bytes(vqgan.config, 256, 256), lambda: codec.encode(vqgan, image)),
+        "maps": (budgets.encode_bytes(stage.config, 128, 128), lambda: encode_labels(segmentation, 128)),
         "sample": (budgets.sample_bytes(transformer.config, 2, True), lambda: sample(transformer, tokens, 2.0)),
     }
     return {name: (asked, peak_bytes(run)) for name, (asked, run) in calls.items()}
@@ -304,9 +339,17 @@ def names_refused() -> list[str]:
     return said
 
 
+def counted(transformer: TransformerHandle) -> list[int]:
+    """How many patchers the host sees: one stage, two, and one that is both."""
+    two = load_segmentation()
+    shared = TransformerHandle(two.patcher, two.config, two.name, two.first_stage, two.first_stage)
+    return [len(handle.get_models()) for handle in (transformer, two, shared)]
+
+
 def main() -> None:
     generator = torch.Generator().manual_seed(0)
     transformer, vqgan = load()
+    assert counted(transformer) == [2, 3, 2]
     image = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
     with torch.inference_mode():
         indices = vqgan.model.encode(scenes(256)).indices

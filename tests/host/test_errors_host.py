@@ -177,12 +177,6 @@ def test_a_class_transformer_without_a_condition_draws_by_its_null_label(server:
     assert server.watch(prompt).ending == "execution_success"
 
 
-@pytest.mark.parametrize("side", [64, 136, 256])
-def test_a_grid_of_another_size_is_refused_with_the_right_one(server: LiveServer, side: int):
-    message = failure(server, drawing(side=side))
-    assert message.startswith("tokens: ") and f"{side}x{side}" in message and "128x128" in message
-
-
 def test_tokens_of_another_tokenizer_are_refused_by_sampler_and_decoder(server: LiveServer, folder: Path):
     prompt = drawing()
     prompt["tiny"] = node("TamingLoadVQGAN", vqgan_name="tiny.safetensors")

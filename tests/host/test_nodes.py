@@ -82,6 +82,18 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
         [],
         [("CONDITION", "TAMING_CONDITION")],
     ),
+    "TamingImageCondition": (
+        "Image Condition",
+        [("transformer", "TAMING_TRANSFORMER", None), ("image", "IMAGE", None)],
+        [("palette", "COMBO", "auto")],
+        [("CONDITION", "TAMING_CONDITION")],
+    ),
+    "TamingBoxCondition": (
+        "Box Condition",
+        [("transformer", "TAMING_TRANSFORMER", None), ("boxes", "BOUNDING_BOXES,BOUNDING_BOX,ARRAY", [])],
+        [("labels", "STRING", ""), ("width", "INT", 1024), ("height", "INT", 1024)],
+        [("CONDITION", "TAMING_CONDITION")],
+    ),
 }
 LANGUAGES = ("en", "ko")
 

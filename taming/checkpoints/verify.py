@@ -66,7 +66,7 @@ def check_condition(config: TransformerConfig, where: str) -> None:
     condition, (height, width) = config.condition, config.grid
     tokens = {
         "sos_token": condition.sos_token,
-        "num_classes - 1": condition.num_classes - 1,
+        "num_classes - 1": condition.num_classes - 1 if condition.kind == "class" else 0,
         "null_label": condition.null_label or 0,
         "num_codes - 1": condition.num_codes - 1,
         "boxes: num_tokens - 1": condition.boxes.num_tokens - 1 if condition.boxes else 0,

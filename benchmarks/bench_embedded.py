@@ -20,6 +20,7 @@ from benchmarks import ASSETS, RUNS
 from benchmarks.judge import SceneClassifier, predict, to_unit, train_judge
 from benchmarks.neighbors import Bank, build_bank, find_neighbors
 from benchmarks.patch_codes import fit_patch_codes, reconstruct_patches
+from benchmarks.real_scenes import Scenes, load_scenes
 from benchmarks.report import file_digest, print_table, result_path, write_results
 from taming import generate_image, get_condition, load_transformer, load_vqgan
 from taming.data import SCENE_CLASSES
@@ -27,7 +28,6 @@ from taming.metrics import code_usage, perplexity, psnr
 from taming.models import Transformer, VQModel
 from taming.modules.perceptual import PerceptualDistance
 from taming.sampling import SamplingOptions
-from taming.training.batches import Scenes, load_scenes
 from taming.viz import labelled_sheet
 
 SIZE_PX = 128

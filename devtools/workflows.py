@@ -50,10 +50,15 @@ def models_to_download(prompt: dict[str, Any]) -> list[str]:
 
 def _api_node(node: dict[str, Any], info: dict[str, Any], sources: dict[int, list[Any]]) -> dict[str, Any]:
     named = zip(_widget_names(info), node.get("widgets_values") or [], strict=False)  # an older file has fewer values
-    inputs = {name: value for name, value in named if name is not None}
+    inputs = {name: _as_value(value) for name, value in named if name is not None}
     links = {socket["name"]: sources[socket["link"]] for socket in node.get("inputs", []) if socket.get("link")}
     title = node.get("title") or info["display_name"]
     return {"class_type": node["type"], "inputs": inputs | links, "_meta": {"title": title}}
+
+
+def _as_value(value: Any) -> Any:
+    """Wrap a list: the server would take it bare for a link."""
+    return {"__value__": value} if isinstance(value, list) else value
 
 
 def _widget_names(info: dict[str, Any]) -> Iterator[str | None]:
@@ -61,7 +66,8 @@ def _widget_names(info: dict[str, Any]) -> Iterator[str | None]:
     for section in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(section, {}).items():
             options = rest[0] if rest else {}
-            if not (isinstance(kind, list) or kind in WIDGET_TYPES) or options.get("forceInput"):
+            is_widget = isinstance(kind, list) or kind in WIDGET_TYPES or "widgetType" in options
+            if not is_widget or options.get("forceInput"):
                 continue
             yield name
             if name in SEED_NAMES or options.get("control_after_generate"):

@@ -6,6 +6,7 @@ import pytest
 
 from devtools.host import Host, get_host, make_base
 from live_server import LiveServer
+from workflow_models import write_models
 
 
 @pytest.fixture(scope="session")
@@ -16,9 +17,10 @@ def comfyui() -> Host:
 
 @pytest.fixture(scope="session")
 def server(comfyui: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """A running server with this pack in it and nothing else; tests leave its queue empty."""
+    """A running server with this pack and what its workflows load, and nothing else; tests leave its queue empty."""
     base = tmp_path_factory.mktemp("base")
     make_base(base, comfyui)
+    write_models(base / "models")  # before the server starts, which keeps its lists of files
     live = LiveServer(comfyui, base)
     with live:
         yield live

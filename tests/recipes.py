@@ -33,7 +33,8 @@ RECIPES = {
 
 def write_recipe(folder: Path, name: str, **changes: object) -> Path:
     """A recipe file; JSON is YAML. A change to None leaves the key out; the tokenizer is the one in `folder`."""
-    values = {"task": name, "seed": 5, "evaluate_every": 4, **RECIPES[name], **changes}
+    data = {"size_px": SIZE_PX, "flip": name != "transformer"}
+    values = {"task": name, "seed": 5, "evaluate_every": 4, "data": data, **RECIPES[name], **changes}
     if values.get("first_stage"):
         values["first_stage"] = str(folder / values["first_stage"])
     file = folder / "recipe.yaml"

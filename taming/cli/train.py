@@ -21,8 +21,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..data import SCENE_CLASSES  # here, so that other commands start fast
-    from ..training.batches import Scenes, load_scenes
+    from ..training.datasets import open_data  # here, so that other commands start fast
     from ..training.loop import train
     from ..training.processes import find_processes
     from ..training.recipe import read_recipe
@@ -30,15 +29,11 @@ def run(options: argparse.Namespace) -> None:
     from ..training.vqgan import VQGANTask
 
     recipe = read_recipe(options.recipe, options.overrides)
-    data = recipe.data
-
-    def scenes(first_seed: int, count: int) -> Scenes:
-        folder = options.out.parent / f"scenes-{data.size_px}px-{first_seed}-{count}"
-        return load_scenes(folder, first_seed, count, data.size_px, options.workers)
-
-    training, held_out = scenes(data.first_seed, data.count), scenes(data.held_out_seed, data.held_out)
+    processes = find_processes(options.device)
+    cache = options.out.parent / "cache"
+    data = open_data(recipe.data, cache, options.workers)
     if recipe.task == "transformer":
-        task = TransformerTask(recipe, training, held_out, SCENE_CLASSES)
+        task = TransformerTask(recipe, data, cache, processes.device)
     else:
-        task = VQGANTask(recipe, training, held_out)
-    train(task, recipe, options.out, processes=find_processes(options.device))
+        task = VQGANTask(recipe, data)
+    train(task, recipe, options.out, processes=processes)

@@ -103,10 +103,10 @@ def _start_prefix(transformer: Transformer, nothing: None) -> Prefix:
 
 
 def _coordinate_prefix(transformer: Transformer, coordinates: Tensor | None) -> Prefix:
-    config = transformer.config.condition
+    config, vocab_size = transformer.config.condition, transformer.config.vocab_size
     if coordinates is None:
-        return CoordinatePrefix(1, config.num_codes, config.down_factor)
-    return MapPrefix(coordinate_tokens(coordinates, config.num_codes, config.down_factor))
+        return CoordinatePrefix(1, config.num_codes, config.down_factor, vocab_size)
+    return MapPrefix(coordinate_tokens(coordinates, config.num_codes, config.down_factor, vocab_size))
 
 
 def _box_prefix(transformer: Transformer, boxes: Layouts | None) -> Prefix:

@@ -103,9 +103,10 @@ class CoordinatePrefix:
     batch_size: int
     num_codes: int
     down_factor: int  # pixels per token side
+    vocab_size: int  # of the transformer
 
     def at(self, window: Window) -> Tensor:
-        tokens = grid_coordinates(*window.grid, self.num_codes, self.down_factor)
+        tokens = grid_coordinates(*window.grid, self.num_codes, self.down_factor, self.vocab_size)
         return MapPrefix(tokens).expand(self.batch_size).at(window)
 
     def expand(self, batch_size: int) -> CoordinatePrefix:
@@ -139,17 +140,19 @@ class BoxPrefix:
 
 
 @functools.lru_cache(maxsize=2)  # it is asked for whenever the window moves over one grid
-def grid_coordinates(height: int, width: int, num_codes: int, down_factor: int) -> Tensor:
+def grid_coordinates(height: int, width: int, num_codes: int, down_factor: int, vocab_size: int) -> Tensor:
     """Tokens (1, h, w) of the reference's coordinate map: 0 to almost 1 in raster order (`taming/data/faceshq.py`)."""
     count = height * width * down_factor**2
     pixels = (torch.arange(count, dtype=torch.float64) / count).float()
-    return coordinate_tokens(pixels.view(1, height * down_factor, width * down_factor), num_codes, down_factor)
+    pixels = pixels.view(1, height * down_factor, width * down_factor)
+    return coordinate_tokens(pixels, num_codes, down_factor, vocab_size)
 
 
-def coordinate_tokens(coordinates: Tensor, num_codes: int, down_factor: int) -> Tensor:
+def coordinate_tokens(coordinates: Tensor, num_codes: int, down_factor: int, vocab_size: int) -> Tensor:
     """Tokens (B, h, w) of coordinate maps (B, H, W) in [0, 1] (upstream `CoordStage`).
 
-    The last code stands in for the one beyond it, which upstream reaches at the end of very large pictures.
+    At the end of very large pictures a coordinate rounds up to `num_codes`, one token more. Where the transformer's
+    vocabulary ends before it, which stops upstream, the last token stands in.
     """
     mean = F.interpolate(coordinates.unsqueeze(1), scale_factor=1 / down_factor, mode="area").squeeze(1)
-    return (num_codes * mean.clamp(0.0, 1.0)).round().long().clamp(max=num_codes - 1)
+    return (num_codes * mean.clamp(0.0, 1.0)).round().long().clamp(max=vocab_size - 1)

@@ -1,9 +1,44 @@
-"""Data that needs no download: procedural landscape scenes with known labels, segments, depth and boxes."""
+"""Data to train on: picture files, arrays, and procedural scenes that need no download; and how to vary it."""
 
+from .arrays import ArrayDataset
+from .augment import Augmentation, CenterCrop, ColorJitter, Compose, Flip, RandomCrop, RandomScale, ResizeShorter
+from .picture_cache import PictureCache
+from .picture_scan import Skipped
+from .pictures import PictureFolder, PictureList
+from .sample import Dataset, Sample, SampleBox
 from .scene_canvas import SEGMENT_NAMES
-from .scene_dataset import render_dataset
+from .scene_dataset import OBJECT_NAMES, SceneDataset, render_dataset
 from .scene_objects import SceneBox
 from .scene_palettes import SCENE_CLASSES
 from .scenes import Scene, render_scene
+from .shards import read_shards
+from .subset import Subset
 
-__all__ = ["SCENE_CLASSES", "SEGMENT_NAMES", "Scene", "SceneBox", "render_dataset", "render_scene"]
+__all__ = [
+    "OBJECT_NAMES",
+    "SCENE_CLASSES",
+    "SEGMENT_NAMES",
+    "ArrayDataset",
+    "Augmentation",
+    "CenterCrop",
+    "ColorJitter",
+    "Compose",
+    "Dataset",
+    "Flip",
+    "PictureCache",
+    "PictureFolder",
+    "PictureList",
+    "RandomCrop",
+    "RandomScale",
+    "ResizeShorter",
+    "Sample",
+    "SampleBox",
+    "Scene",
+    "SceneBox",
+    "SceneDataset",
+    "Skipped",
+    "Subset",
+    "read_shards",
+    "render_dataset",
+    "render_scene",
+]

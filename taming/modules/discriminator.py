@@ -1,10 +1,15 @@
 """PatchGAN discriminator (Isola et al. 2017, arXiv:1611.07004) in the published key layout."""
 
+import torch
 from torch import Tensor, nn
 
 
 class NLayerDiscriminator(nn.Module):
-    """Scores overlapping patches as real or not; (B, in_channels, H, W) -> (B, 1, h, w) logits."""
+    """Scores overlapping patches as real or not; (B, in_channels, H, W) -> (B, 1, h, w) logits.
+
+    With a `condition` (B, C', H, W) beside the pictures, `in_channels` counts its channels too. Sides are 24 px at
+    least with three layers.
+    """
 
     def __init__(self, in_channels: int = 3, ndf: int = 64, n_layers: int = 3) -> None:
         super().__init__()
@@ -20,8 +25,8 @@ class NLayerDiscriminator(nn.Module):
         self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
         self.apply(init_weights)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.main(pixels)
+    def forward(self, pixels: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.main(pixels if condition is None else torch.cat([pixels, condition], dim=1))
 
 
 def init_weights(module: nn.Module) -> None:

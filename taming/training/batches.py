@@ -1,47 +1,58 @@
-"""Batches of scenes: which pictures, crops and flips a step sees follows from the seed and the step alone."""
+"""Batches of pictures: which ones a step sees, and how they are varied, follows from the seed and the step alone."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import render_dataset
-from .recipe import Phase
-
-
-@dataclass(frozen=True)
-class Scenes:
-    """Rendered scenes."""
-
-    images: np.ndarray  # (N, S, S, 3) uint8, memory-mapped
-    labels: np.ndarray  # (N,) int64
-
-
-def load_scenes(folder: Path, first_seed: int, count: int, size_px: int, num_workers: int) -> Scenes:
-    """Scenes `first_seed` onwards from `folder`, rendered there first where they are missing."""
-    images, labels = folder / "images.npy", folder / "labels.npy"
-    if not images.exists():
-        render_dataset(folder, count, size_px, first_seed, num_workers)
-    return Scenes(np.load(images, mmap_mode="r"), np.load(labels).astype(np.int64))
+from ..data import (
+    Augmentation,
+    CenterCrop,
+    ColorJitter,
+    Compose,
+    Dataset,
+    Flip,
+    RandomCrop,
+    RandomScale,
+    ResizeShorter,
+    Sample,
+)
+from .recipe import DataSettings
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng((seed, step))
 
 
-def image_batch(scenes: Scenes, phase: Phase, rng: np.random.Generator) -> Tensor:
-    """Random pictures, cropped and flipped; (B, 3, H, W) in [-1, 1]."""
-    side = phase.crop_px or scenes.images.shape[1]
-    crops = []
-    for index in rng.integers(len(scenes.images), size=phase.batch_size):
-        top, left = rng.integers(scenes.images.shape[1] - side + 1, size=2)
-        crop = scenes.images[index, top : top + side, left : left + side]
-        crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
-    return to_pixels(np.stack(crops))
+def augmentation(settings: DataSettings, crop_px: int) -> Augmentation:
+    """What `settings` ask for, ending in squares of `crop_px` pixels; 0 takes the whole shorter side."""
+    steps: list[Augmentation] = [ResizeShorter(settings.size_px)]
+    if settings.largest_scale > 1:
+        steps.append(RandomScale(1.0, settings.largest_scale))
+    steps.append(RandomCrop(crop_px or settings.size_px))
+    if settings.flip:
+        steps.append(Flip(0.5))
+    if settings.color:
+        steps.append(ColorJitter(settings.color, settings.color, settings.color, settings.color / 4))
+    return Compose(tuple(steps))
 
 
-def to_pixels(images: np.ndarray) -> Tensor:
+def image_batch(dataset: Dataset, count: int, augment: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Random pictures, varied; (B, 3, H, W) in [-1, 1]."""
+    return to_pixels([augment(dataset[int(index)], rng).image for index in rng.integers(len(dataset), size=count)])
+
+
+def middle_batch(dataset: Dataset, indices: Sequence[int], size_px: int) -> Tensor:
+    """The middle squares of the pictures at `indices`, not varied; (B, 3, size, size) in [-1, 1]."""
+    middle: Augmentation = Compose((ResizeShorter(size_px), CenterCrop(size_px)))
+    rng = np.random.default_rng(0)  # it draws nothing
+    samples: list[Sample] = [middle(dataset[index], rng) for index in indices]
+    return to_pixels([sample.image for sample in samples])
+
+
+def to_pixels(images: Sequence[np.ndarray] | np.ndarray) -> Tensor:
     """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [-1, 1]."""
-    return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.tensor(np.stack(list(images))).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import signal
 import threading
 import time
@@ -23,7 +22,8 @@ from .averages import Averages
 from .batches import step_rng
 from .diagnosis import Watch, remark
 from .processes import Processes, average_figures, average_gradients, find_processes
-from .recipe import Optimizer, Recipe
+from .recipe import Recipe
+from .schedules import learning_rate
 from .state import load_state, save_state
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ class Turn:
     module: nn.Module  # whose gradients are clipped
     optimizer: torch.optim.Optimizer
     loss: Callable[[Batch, int], tuple[Tensor, Figures]]  # mean over the items of a micro-batch, in step n
+    is_due: Callable[[int], bool] = lambda step: True  # whether it is taken in step n
+    after: Callable[[], None] = lambda: None  # when the optimizer has moved
 
 
 class Task(Protocol):
@@ -142,9 +144,20 @@ class Run:
         batch = self._own_share(self.task.batch(step, rng))
         dropout_seed = int(rng.integers(2**62)) + self.processes.rank
         losses = Figures()
+        settings = self.recipe.optimizer
+        rate = learning_rate(
+            step,
+            self.recipe.num_steps,
+            peak=settings.lr,
+            final=settings.final_lr,
+            warmup_steps=settings.warmup_steps,
+            kind=settings.schedule,
+        )
         for turn in self.task.turns:
+            if not turn.is_due(step):
+                continue
             for group in turn.optimizer.param_groups:
-                group["lr"] = learning_rate(self.recipe.optimizer, step, self.recipe.num_steps)
+                group["lr"] = rate
             losses |= self._take(turn, batch, step, dropout_seed)
         losses = average_figures(self.processes, losses)
         wrong = self.watch.look(losses)
@@ -187,6 +200,7 @@ class Run:
         average_gradients(self.processes, turn.module)
         nn.utils.clip_grad_norm_(turn.module.parameters(), self.recipe.optimizer.clip_norm)
         turn.optimizer.step()
+        turn.after()
         return losses
 
     def _accumulate(self, turn: Turn, batch: Batch, step: int) -> Figures:
@@ -276,13 +290,3 @@ def interrupts_between_steps() -> Iterator[Callable[[], None]]:
         yield check
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def learning_rate(optimizer: Optimizer, step: int, num_steps: int) -> float:
-    """Linear warm-up to `lr`, then constant, or a cosine to `final_lr`."""
-    if step < optimizer.warmup_steps:
-        return optimizer.lr * (step + 1) / optimizer.warmup_steps
-    if optimizer.schedule == "constant":
-        return optimizer.lr
-    progress = (step - optimizer.warmup_steps) / max(1, num_steps - optimizer.warmup_steps)
-    return optimizer.final_lr + (optimizer.lr - optimizer.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -9,14 +9,20 @@ from ..errors import ConfigError
 
 
 @dataclass(frozen=True)
-class SceneData:
-    """Which procedural scenes to train on, and which to hold out; seeds count up from the first."""
+class DataSettings:
+    """What to train on: pictures of one's own, or procedural scenes, whose seeds count up from the first."""
 
-    count: int = 24_000
+    folder: str = ""  # of pictures, with those in it; empty: procedural scenes
+    labels: str = "none"  # of pictures: none, folders (their names), or the path of a CSV table: file, label
+    min_px: int = 32  # pictures with a shorter side are left out
+    size_px: int = 128  # that the shorter side is scaled to
+    held_out: int = 200  # pictures that are never trained on; of a folder, a tenth at most
+    flip: bool = True  # left to right, at random
+    largest_scale: float = 1.0  # pictures are enlarged by up to this factor, at random, before they are cropped
+    color: float = 0.0  # how far brightness, contrast and saturation are varied; 0.2 is usual
+    count: int = 24_000  # of scenes
     first_seed: int = 0
-    held_out: int = 200
     held_out_seed: int = 1_000_000
-    size_px: int = 128
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class Recipe:
     optimizer: Optimizer
     phases: tuple[Phase, ...]
     model: dict[str, Any]  # fields of VQModelConfig or TransformerConfig
-    loss: dict[str, float] = field(default_factory=dict)  # fields of the task's loss weights
-    data: SceneData = field(default_factory=SceneData)
+    loss: dict[str, Any] = field(default_factory=dict)  # fields of the task's loss settings
+    data: DataSettings = field(default_factory=DataSettings)
     first_stage: str = ""  # checkpoint of the tokenizer, for tasks that need one
     seed: int = 0
     accumulate: int = 1  # micro-batches that a step's batch is cut into, to save memory

@@ -1,5 +1,7 @@
 """Training a VQGAN: reconstruction and codebook first, then, if asked, perceptual and adversarial losses."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,26 +17,50 @@ from ..metrics import code_usage, perplexity, psnr
 from ..models.vqgan import VQModel, VQModelConfig
 from ..modules.discriminator import NLayerDiscriminator
 from ..modules.perceptual import PerceptualDistance
-from ..modules.quantizers import EMAVectorQuantizer, VectorQuantizer
-from .batches import Scenes, image_batch, to_pixels
+from ..modules.quantizers import CosineQuantizer, EMAVectorQuantizer, GumbelQuantizer, Quantized, VectorQuantizer
+from ..modules.quantizers.usage import CodeUsage, restart_dead_codes
+from .batches import augmentation, image_batch, middle_batch
+from .datasets import Data
 from .kmeans import kmeans
 from .loop import Batch, Figures, Turn
+from .losses import (
+    DISCRIMINATOR_LOSSES,
+    AdversarialKind,
+    LeCam,
+    entropy_loss,
+    generator_loss,
+    load_lpips,
+    r1_penalty,
+    reconstruction_loss,
+)
 from .recipe import Recipe
+from .schedules import AdversarialSchedule, GumbelTemperature
 
 EMA_AVERAGES = ("quantize.embedding.cluster_size", "quantize.embedding.embed_avg")
+EVALUATION_BATCH = 16
 
 
 @dataclass(frozen=True)
-class LossWeights:
-    """How much each term counts, and from which step."""
+class VQGANLoss:
+    """The loss section of a VQGAN's recipe: how much each term counts, and from which step."""
 
     l1: float = 1.0
     l2: float = 1.0
     codebook: float = 1.0
     perceptual: float = 0.0
+    lpips: tuple[str, ...] = ()  # files of LPIPS weights; without any, EfficientNet-Lite0's distance is taken
     adversarial: float = 0.0  # share of the adaptive weight of eq. 7
-    adversarial_from: int = 0  # step; the discriminator trains from the start
+    adversarial_kind: AdversarialKind = "hinge"
+    adversarial_from: int = 0  # step from which the decoder listens to the discriminator,
+    adversarial_ramp: int = 0  # and over how many more its weight grows
+    discriminator_from: int | None = None  # step from which the discriminator learns; None: with adversarial_from
+    r1: float = 0.0
+    lecam: float = 0.0
+    entropy: float = 0.0
+    entropy_temperature: float = 0.01
     quantize_from: int = 0  # step; the codebook then starts at the k-means centers of the latents
+    restart_below: float = 0.0  # vq, cosine: codes chosen less often in a step, on average, restart; EMA always does
+    gumbel: GumbelTemperature | None = None
 
 
 class VQGANTask:
@@ -42,33 +68,57 @@ class VQGANTask:
 
     main_figure = "l1"
 
-    def __init__(self, recipe: Recipe, scenes: Scenes, held_out: Scenes) -> None:
-        self.recipe, self.scenes, self.held_out = recipe, scenes, held_out
-        self.weights = config_from_dict(LossWeights, recipe.loss, "loss")
+    def __init__(self, recipe: Recipe, data: Data) -> None:
+        self.recipe, self.data = recipe, data
+        self.settings = config_from_dict(VQGANLoss, recipe.loss, "loss")
         self.decoder_only = recipe.task == "vqgan_decoder"
         torch.manual_seed(recipe.seed)
-        if self.decoder_only:
-            self.model = load_vqgan(recipe.first_stage)
-            self.model.requires_grad_(False)
-            self.model.decoder.requires_grad_(True)
-            self.model.post_quant_conv.requires_grad_(True)
-        else:
-            self.model = VQModel(config_from_dict(VQModelConfig, recipe.model, "model"))
-        for phase in recipe.phases:
-            if phase.crop_px % self.model.factor:
-                raise ConfigError(
-                    f"phases: crop_px {phase.crop_px} is not a multiple of {self.model.factor}, the pixels of a token."
-                )
+        self.model = self._make_model()
+        self._check_crops()
         self.modules: dict[str, nn.Module] = {"vqgan": self.model.train()}
-        self.turns = [Turn("vqgan", self.model, adamw(self.model, recipe), self.generator_turn)]
-        self.perceptual = PerceptualDistance() if self.weights.perceptual else None
-        self.discriminator = None
-        if self.weights.adversarial:
-            self.discriminator = NLayerDiscriminator(ndf=32, n_layers=3)
-            self.modules["discriminator"] = self.discriminator
-            optimizer = adamw(self.discriminator, recipe)
-            self.turns.append(Turn("discriminator", self.discriminator, optimizer, self.discriminator_turn))
+        self.turns = [Turn("vqgan", self.model, adamw(self.model, recipe), self.generator_turn, after=self.restart)]
+        self.perceptual = None
+        if self.settings.perceptual:
+            self.perceptual = load_lpips(*self.settings.lpips) if self.settings.lpips else PerceptualDistance()
+        self.schedule = AdversarialSchedule(
+            self.settings.adversarial_from, self.settings.adversarial_ramp, self.settings.discriminator_from
+        )
+        if self.settings.adversarial:
+            self._add_discriminator()
+        self.usage = None
+        if self.settings.restart_below and isinstance(self.model.quantize, VectorQuantizer | CosineQuantizer):
+            self.usage = self.modules["usage"] = CodeUsage(self.model.quantize.num_codes)
         self.generator = torch.Generator()  # of what a quantizer draws; a new seed in every step
+        self.latents: Tensor | None = None  # the last that were quantized, and their codes
+        self.chosen: Tensor | None = None
+
+    def _make_model(self) -> VQModel:
+        if not self.decoder_only:
+            return VQModel(config_from_dict(VQModelConfig, self.recipe.model, "model"))
+        model = load_vqgan(self.recipe.first_stage).requires_grad_(False)
+        model.decoder.requires_grad_(True)
+        model.post_quant_conv.requires_grad_(True)
+        return model
+
+    def _check_crops(self) -> None:
+        for side in {phase.crop_px or self.recipe.data.size_px for phase in self.recipe.phases}:
+            if side % self.model.factor:
+                raise ConfigError(
+                    f"phases: crop_px {side} is not a multiple of {self.model.factor}, the pixels of a token."
+                )
+
+    def _add_discriminator(self) -> None:
+        self.discriminator = self.modules["discriminator"] = NLayerDiscriminator(ndf=32, n_layers=3)
+        self.lecam = self.modules["lecam"] = LeCam()
+        self.turns.append(
+            Turn(
+                "discriminator",
+                self.discriminator,
+                adamw(self.discriminator, self.recipe),
+                self.discriminator_turn,
+                is_due=self.schedule.trains_discriminator,
+            )
+        )
 
     @property
     def device(self) -> torch.device:
@@ -76,79 +126,114 @@ class VQGANTask:
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """Pictures of the phase; before the first that is quantized, the codebook is put among the latents."""
-        pixels = image_batch(self.scenes, self.recipe.phase_at(step), rng)
+        phase = self.recipe.phase_at(step)
+        augment = augmentation(self.recipe.data, phase.crop_px)
+        pixels = image_batch(self.data.training, phase.batch_size, augment, rng)
         self.generator.manual_seed(int(rng.integers(2**62)))
-        if step == self.weights.quantize_from and not self.decoder_only:
+        if step == self.settings.quantize_from and not self.decoder_only:
             self.start_codebook(rng)
+        if self.settings.gumbel is not None and isinstance(self.model.quantize, GumbelQuantizer):
+            self.model.quantize.temperature = self.settings.gumbel.at(step)
         return {"pixels": pixels}
 
     def generator_turn(self, batch: Batch, step: int) -> tuple[Tensor, Figures]:
-        rec, codebook_loss = self.reconstruct(batch["pixels"], step, self.generator)
-        loss, figures = self.generator_loss(batch["pixels"], rec, step)
-        return loss + self.weights.codebook * codebook_loss, figures
+        pixels, settings = batch["pixels"], self.settings
+        rec, codebook_loss = self.reconstruct(pixels, step, self.generator)
+        distance = reconstruction_loss(
+            rec,
+            pixels,
+            l1_weight=settings.l1,
+            l2_weight=settings.l2,
+            perceptual_weight=settings.perceptual,
+            perceptual=self.perceptual,
+        )
+        share = settings.adversarial * self.schedule.weight(step)
+        total = generator_loss(
+            distance.loss,
+            codebook_loss,
+            lambda: self.discriminator(rec),
+            self.model.decoder.conv_out.weight,
+            share=share,
+            codebook_weight=settings.codebook,
+        )
+        figures = {"l1": distance.l1.item(), "l2": distance.l2.item()}
+        if self.perceptual is not None:
+            figures["perceptual"] = distance.perceptual.item()
+        if share:
+            figures |= {"realism": total.realism.item(), "weight": total.adaptive.item()}
+        return total.loss, figures
 
     def discriminator_turn(self, batch: Batch, step: int) -> tuple[Tensor, Figures]:
         """As in the reference, the discriminator sees what the generator makes after its own turn."""
-        assert self.discriminator is not None
         self.model.quantize.eval()  # or an EMA codebook would follow the same pictures twice
         with torch.no_grad():
             fake, _ = self.reconstruct(batch["pixels"], step, None)
         self.model.quantize.train()
-        loss = hinge_loss(self.discriminator(batch["pixels"]), self.discriminator(fake))
-        return loss, {"disc": loss.item()}
+        pixels = batch["pixels"].requires_grad_(bool(self.settings.r1))
+        real_logits, fake_logits = self.discriminator(pixels), self.discriminator(fake)
+        loss = DISCRIMINATOR_LOSSES[self.settings.adversarial_kind](real_logits, fake_logits)
+        figures = {"disc": loss.item()}
+        if self.settings.r1:
+            loss = loss + self.settings.r1 * r1_penalty(real_logits, pixels)
+        if self.settings.lecam:
+            loss = loss + self.settings.lecam * self.lecam(real_logits, fake_logits)
+        return loss, figures
 
     def reconstruct(self, pixels: Tensor, step: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """The pictures again, and what the codebook adds to the loss."""
         if self.decoder_only:
             with torch.no_grad():
                 z_q = self.model.quantize.lookup(self.model.eval().encode(pixels).indices)
             return self.model.train().decode(z_q), pixels.new_zeros(())
-        if step < self.weights.quantize_from:
-            return self.model.decode(self.model.encode_latents(pixels)), pixels.new_zeros(())
-        quantized = self.model.encode(pixels, generator)
-        return self.model.decode(quantized.z_q), quantized.loss
+        z = self.model.encode_latents(pixels)
+        if step < self.settings.quantize_from:
+            return self.model.decode(z), pixels.new_zeros(())
+        quantized: Quantized = self.model.quantize(z, generator)
+        self.latents, self.chosen = z.detach(), quantized.indices
+        loss = quantized.loss
+        if self.settings.entropy:
+            scores = self.model.quantize.scores(z)
+            loss = loss + self.settings.entropy * entropy_loss(scores, self.settings.entropy_temperature).loss
+        return self.model.decode(quantized.z_q), loss
 
-    def generator_loss(self, pixels: Tensor, rec: Tensor, step: int) -> tuple[Tensor, Figures]:
-        l1, l2 = F.l1_loss(rec, pixels), F.mse_loss(rec, pixels)
-        figures = {"l1": l1.item(), "l2": l2.item()}
-        loss = self.weights.l1 * l1 + self.weights.l2 * l2
-        if self.perceptual is not None:
-            perceptual = self.perceptual(rec, pixels).mean()
-            figures["perceptual"] = perceptual.item()
-            loss = loss + self.weights.perceptual * perceptual
-        if self.discriminator is not None and step >= self.weights.adversarial_from:
-            realism = -self.discriminator(rec).mean()
-            weight = adaptive_weight(loss, realism, self.model.decoder.conv_out.weight)
-            figures["realism"], figures["weight"] = realism.item(), weight.item()
-            loss = loss + self.weights.adversarial * weight * realism
-        return loss, figures
+    def restart(self) -> None:
+        """Put codes that are not in use where latents are."""
+        if self.usage is None or self.latents is None or self.chosen is None:
+            return
+        assert isinstance(self.model.quantize, VectorQuantizer | CosineQuantizer)
+        self.usage.update(self.chosen)
+        restart_dead_codes(self.model.quantize, self.usage, self.latents, self.generator, self.settings.restart_below)
 
     @torch.no_grad()
-    def start_codebook(self, rng) -> None:
+    def start_codebook(self, rng: np.random.Generator) -> None:
         """Put the codes at the k-means centers of about 32 latents each."""
         codebook = self.model.quantize
-        if not isinstance(codebook, VectorQuantizer | EMAVectorQuantizer):  # the others do not go by distance
-            return
+        if not isinstance(codebook, VectorQuantizer | EMAVectorQuantizer | CosineQuantizer):
+            return  # the others do not go by distance
+        augment = augmentation(self.recipe.data, self.recipe.phases[-1].crop_px)
         latents: list[Tensor] = []
-        whole = replace(self.recipe.phases[-1], batch_size=16)
         while sum(len(z) for z in latents) < 32 * codebook.num_codes:
-            z = self.model.encode_latents(image_batch(self.scenes, whole, rng).to(self.device))
-            latents.append(z.permute(0, 2, 3, 1).flatten(0, 2))  # (B*h*w, D)
+            pixels = image_batch(self.data.training, EVALUATION_BATCH, augment, rng).to(self.device)
+            z = self.model.encode_latents(pixels).permute(0, 2, 3, 1).flatten(0, 2)  # (B*h*w, D)
+            latents.append(F.normalize(z, dim=1) if isinstance(codebook, CosineQuantizer) else z)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         codebook.start_at(kmeans(torch.cat(latents).cpu(), codebook.num_codes, generator))
 
     @torch.no_grad()
     def evaluate(self) -> Figures:
-        """PSNR and codebook use on all held-out scenes, whole."""
+        """PSNR and codebook use on the middles of all held-out pictures."""
         self.model.eval()
         decibels, indices = [], []
-        for start in range(0, len(self.held_out.images), 16):
-            pixels = to_pixels(self.held_out.images[start : start + 16]).to(self.device)
+        held_out, size_px = self.data.held_out, self.recipe.data.size_px // self.model.factor * self.model.factor
+        for start in range(0, len(held_out), EVALUATION_BATCH):
+            chosen = range(start, min(start + EVALUATION_BATCH, len(held_out)))
+            pixels = middle_batch(held_out, chosen, size_px).to(self.device)
             quantized = self.model.encode(pixels)
             rec = self.model.decode(quantized.z_q)
             decibels.append(psnr(rec.clamp(-1, 1) / 2, pixels / 2))
             indices.append(quantized.indices)
         self.model.train()
-        codes, num_codes = torch.cat(indices), self.model.config.n_embed
+        codes, num_codes = torch.cat([part.flatten() for part in indices]), self.model.config.n_embed
         return {
             "psnr": torch.cat(decibels).mean().item(),
             "usage": code_usage(codes, num_codes),
@@ -171,14 +256,3 @@ def adamw(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     trained = [p for p in module.parameters() if p.requires_grad]
     settings = recipe.optimizer
     return torch.optim.AdamW(trained, settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True)
-
-
-def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
-    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
-
-
-def adaptive_weight(reconstruction: Tensor, realism: Tensor, last_layer: Tensor) -> Tensor:
-    """Ratio of the two losses' gradients at the last layer (Esser et al. 2021, eq. 7)."""
-    (rec_grad,) = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
-    (real_grad,) = torch.autograd.grad(realism, last_layer, retain_graph=True)
-    return (rec_grad.norm() / (real_grad.norm() + 1e-4)).clamp(0, 1e4).detach()

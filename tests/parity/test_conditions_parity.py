@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -99,7 +100,8 @@ def pictures(kind: str, batch: int, height: int, width: int) -> tuple[Tensor | N
         return image * 2 - 1, {"image": image}
     if kind == "coord":
         count = shape[1] * shape[2]
-        return (torch.arange(count) / count).view(1, 1, *shape[1:]).expand(batch, -1, -1, -1), {"batch_size": batch}
+        coordinates = torch.from_numpy(np.arange(count) / count).float()  # through float64, as taming/data/faceshq.py
+        return coordinates.view(1, 1, *shape[1:]).expand(batch, -1, -1, -1), {"batch_size": batch}
     return None, {"batch_size": batch}
 
 

@@ -6,7 +6,6 @@ from recipes import write_recipe
 from taming.configs import PRESETS, config_from_dict
 from taming.errors import ConfigError
 from taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
-from taming.training.loop import learning_rate
 from taming.training.recipe import Optimizer, Phase, Recipe, read_recipe
 
 BAD_RECIPES = {
@@ -79,14 +78,3 @@ def test_steps_fall_into_the_phases_in_order():
     assert [recipe.phase_at(step) for step in range(5)] == [phases[0]] * 3 + [phases[1]] * 2
     with pytest.raises(IndexError):
         recipe.phase_at(5)
-
-
-def test_the_learning_rate_climbs_evenly_to_its_peak_and_falls_to_its_end():
-    optimizer = Optimizer(lr=1e-3, final_lr=1e-5, warmup_steps=10)
-    rates = [learning_rate(optimizer, step, 110) for step in range(110)]
-    assert rates[:10] == pytest.approx([1e-4 * (step + 1) for step in range(10)])
-    assert rates[10] == max(rates) == pytest.approx(1e-3)
-    assert rates[60] == pytest.approx((1e-3 + 1e-5) / 2)
-    assert all(later < earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
-    assert rates[-1] == pytest.approx(1e-5, rel=0.1) and rates[-1] > 1e-5
-    assert learning_rate(Optimizer(lr=1e-3, warmup_steps=0), 0, 5) == 1e-3

@@ -6,9 +6,11 @@ from .ema import EMAVectorQuantizer
 from .gumbel import GumbelQuantizer
 from .quantized import Quantized
 from .remap import Remap
+from .usage import CodeUsage, restart_dead_codes
 from .vector import VectorQuantizer
 
 __all__ = [
+    "CodeUsage",
     "CosineQuantizer",
     "DotQuantizer",
     "EMAVectorQuantizer",
@@ -16,4 +18,5 @@ __all__ = [
     "Quantized",
     "Remap",
     "VectorQuantizer",
+    "restart_dead_codes",
 ]

@@ -28,9 +28,8 @@ class CosineQuantizer(nn.Module):
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Quantized:
         """Quantize z (B, D, h, w); `generator` is there for quantizers that draw, nothing is random here."""
-        # Normalized with the channels last, as the family does: the sums then round the same way.
-        directions = F.normalize(z.permute(0, 2, 3, 1).contiguous().float(), dim=-1).permute(0, 3, 1, 2)
-        indices = nearest_codes(directions, F.normalize(codebook(self.embedding, self.num_codes, z).float(), dim=-1))
+        directions = self._directions(z)
+        indices = nearest_codes(directions, self._unit_codes(z))
         z_q = self.lookup(indices).to(z.dtype)
         directions = directions.to(z.dtype)
         loss = F.mse_loss(z_q, directions.detach()) + self.beta * F.mse_loss(directions, z_q.detach())
@@ -39,3 +38,25 @@ class CosineQuantizer(nn.Module):
     def lookup(self, indices: Tensor) -> Tensor:
         """Vectors of length one of `indices`, (B, h, w) -> (B, D, h, w)."""
         return F.normalize(self.embedding(indices), dim=-1).permute(0, 3, 1, 2).contiguous()
+
+    def scores(self, z: Tensor) -> Tensor:
+        """Cosine of the angle of each latent of z (B, D, h, w) to each code, (B, K, h, w) in [-1, 1]."""
+        return torch.einsum("bdhw,kd->bkhw", self._directions(z), self._unit_codes(z))
+
+    @torch.no_grad()
+    def start_at(self, vectors: Tensor) -> None:
+        """Have the codes point along `vectors`, (K, D), which should be centers of directions."""
+        self.embedding.weight.copy_(F.normalize(vectors, dim=-1))
+
+    @torch.no_grad()
+    def place_codes(self, rows: Tensor, vectors: Tensor) -> None:
+        """Have the codes `rows` (R,) point along `vectors`, (R, D)."""
+        # Of length one, because a code turns the slower the longer it is.
+        self.embedding.weight[rows] = F.normalize(vectors, dim=-1).to(self.embedding.weight)
+
+    def _directions(self, z: Tensor) -> Tensor:
+        # Normalized with the channels last, as the family does: the sums then round the same way.
+        return F.normalize(z.permute(0, 2, 3, 1).contiguous().float(), dim=-1).permute(0, 3, 1, 2)
+
+    def _unit_codes(self, like: Tensor) -> Tensor:
+        return F.normalize(codebook(self.embedding, self.num_codes, like).float(), dim=-1)

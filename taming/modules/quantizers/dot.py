@@ -27,11 +27,10 @@ class DotQuantizer(nn.Module):
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Quantized:
         """Quantize z (B, D, h, w); `generator` is there for quantizers that draw, nothing is random here."""
-        codes = codebook(self.embedding, self.num_codes, z).float()
-        scores = torch.einsum("bdhw,kd->bkhw", z.float(), codes)
+        scores = self.scores(z)
         indices = scores.argmax(1)
         hard = self.lookup(indices).to(z.dtype)
-        z_q = self._soft_codes(scores, indices, codes).to(z.dtype) if self.training else hard
+        z_q = self._soft_codes(scores, indices).to(z.dtype) if self.training else hard
         pull_encoder = F.mse_loss(z_q, z) + F.mse_loss(hard.detach(), z)
         return Quantized(z_q, indices, pull_encoder + self.beta * F.mse_loss(hard, z.detach()))
 
@@ -39,9 +38,13 @@ class DotQuantizer(nn.Module):
         """Vectors of `indices`, (B, h, w) -> (B, D, h, w)."""
         return self.embedding(indices).permute(0, 3, 1, 2).contiguous()
 
-    @staticmethod
-    def _soft_codes(scores: Tensor, indices: Tensor, codes: Tensor) -> Tensor:
+    def scores(self, z: Tensor) -> Tensor:
+        """Dot product of each latent of z (B, D, h, w) with each code, (B, K, h, w) float32."""
+        return torch.einsum("bdhw,kd->bkhw", z.float(), codebook(self.embedding, self.num_codes, z).float())
+
+    def _soft_codes(self, scores: Tensor, indices: Tensor) -> Tensor:
         """The codes of `indices` with the gradient of the mean code under the softmax of `scores` (B, K, h, w)."""
+        codes = codebook(self.embedding, self.num_codes, scores).float()
         soft = scores.softmax(1)
         hard = torch.zeros_like(soft).scatter_(1, indices.unsqueeze(1), 1.0)
         return torch.einsum("bkhw,kd->bdhw", hard - soft.detach() + soft, codes)

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .quantized import Quantized
-from .vector import codebook, nearest_codes
+from .restart import draw_latents
+from .vector import closeness, codebook, nearest_codes
 
 
 class EMAVectorQuantizer(nn.Module):
@@ -48,6 +49,10 @@ class EMAVectorQuantizer(nn.Module):
         """Codes of `indices`, (B, h, w) -> (B, D, h, w)."""
         return self.embedding(indices).permute(0, 3, 1, 2).contiguous()
 
+    def scores(self, z: Tensor) -> Tensor:
+        """Minus the squared distance of each latent of z (B, D, h, w) to each code, (B, K, h, w)."""
+        return closeness(z, codebook(self.embedding, self.num_codes, z))
+
     @torch.no_grad()
     def start_at(self, vectors: Tensor) -> None:
         """Put the codes at `vectors`, (K, D), and forget the running averages."""
@@ -69,8 +74,6 @@ class EMAVectorQuantizer(nn.Module):
         average.lerp_(total, 1 - self.decay)
         dead = (size < self.restart_below).nonzero().squeeze(1)
         if len(dead):
-            drawn_on = generator.device if generator is not None else z.device
-            picks = torch.randint(len(flat), (len(dead),), generator=generator, device=drawn_on)
-            average[dead] = flat[picks.to(z.device)]
+            average[dead] = draw_latents(flat, len(dead), generator)
             size[dead] = 1.0
         self.embedding.weight.copy_(average / size.unsqueeze(1))

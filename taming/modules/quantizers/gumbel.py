@@ -16,6 +16,8 @@ class GumbelQuantizer(RemappedQuantizer):
     Encoding is deterministic (the likeliest code) unless a `generator` is passed or the module is training;
     the reference adds noise even when it only encodes. Gradients reach the encoder in training mode only.
 
+    `temperature`, which a training schedule sets, is that of the gradient: the choice of a code does not depend on it.
+
     With a `remap`, only codes that have a token are scored, as published, so none is ever unknown.
     """
 
@@ -36,9 +38,7 @@ class GumbelQuantizer(RemappedQuantizer):
         self.embed = operations.Embedding(num_codes, dim)
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Quantized:
-        logits = self.proj(z)  # (B, K, h, w)
-        if self.remap is not None:
-            logits = logits[:, self.used_codes(z)]  # (B, R, h, w)
+        logits = self.scores(z)
         probs = logits.softmax(1)
         loss = self.kl_weight * (probs * (probs * self.num_codes + 1e-10).log()).sum(1).mean()
         if self.training or generator is not None:
@@ -53,6 +53,11 @@ class GumbelQuantizer(RemappedQuantizer):
         if self.remap is not None:
             codes = codes[self.used_codes(z)]
         return Quantized(torch.einsum("bkhw,kd->bdhw", one_hot, codes), indices, loss)
+
+    def scores(self, z: Tensor) -> Tensor:
+        """Logits of the codes for each latent of z (B, D, h, w), (B, K, h, w); (B, R, h, w) with a remap."""
+        logits = self.proj(z)
+        return logits if self.remap is None else logits[:, self.used_codes(z)]
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Vectors of `indices`, (B, h, w) -> (B, D, h, w)."""

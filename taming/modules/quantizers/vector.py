@@ -58,10 +58,19 @@ class VectorQuantizer(RemappedQuantizer):
         """Vectors of `indices`, (B, h, w) -> (B, D, h, w)."""
         return self._vectors(self.to_codes(indices))
 
+    def scores(self, z: Tensor) -> Tensor:
+        """Minus the squared distance of each latent of z (B, D, h, w) to each code, (B, K, h, w)."""
+        return closeness(z, codebook(self.embedding, self.num_codes, z))
+
     @torch.no_grad()
     def start_at(self, vectors: Tensor) -> None:
         """Put the codes at `vectors`, (K, D)."""
         self.embedding.weight.copy_(vectors)
+
+    @torch.no_grad()
+    def place_codes(self, rows: Tensor, vectors: Tensor) -> None:
+        """Put the codes `rows` (R,) at `vectors`, (R, D)."""
+        self.embedding.weight[rows] = vectors.to(self.embedding.weight)
 
     def _vectors(self, codes: Tensor) -> Tensor:
         # Contiguous, or all of the decoder would run channels-last, which agrees with the reference one digit less.
@@ -88,8 +97,18 @@ def nearest_codes(z: Tensor, codes: Tensor) -> Tensor:
 
     Distances are expanded as in the reference, in float32, so that near ties fall the same way.
     """
-    batch, dim, height, width = z.shape
-    flat = z.permute(0, 2, 3, 1).reshape(-1, dim).float()  # (B*h*w, D)
+    return squared_distances(z, codes).argmin(1).view(z.shape[0], *z.shape[2:])
+
+
+def closeness(z: Tensor, codes: Tensor) -> Tensor:
+    """Minus the squared distance of each vector of `z` (B, D, h, w) to each of `codes` (K, D), (B, K, h, w)."""
+    batch, _, height, width = z.shape
+    distances = squared_distances(z, codes).view(batch, height, width, -1)
+    return -distances.permute(0, 3, 1, 2)  # (B, K, h, w)
+
+
+def squared_distances(z: Tensor, codes: Tensor) -> Tensor:
+    """From each vector of `z` (B, D, h, w) to each of `codes` (K, D), (B*h*w, K) float32."""
+    flat = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1]).float()  # (B*h*w, D)
     codes = codes.float()
-    distance = flat.pow(2).sum(1, keepdim=True) + codes.pow(2).sum(1) - 2 * flat @ codes.T  # (B*h*w, K)
-    return distance.argmin(1).view(batch, height, width)
+    return flat.pow(2).sum(1, keepdim=True) + codes.pow(2).sum(1) - 2 * flat @ codes.T

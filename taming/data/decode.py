@@ -1,0 +1,59 @@
+"""Picture files of every kind to upright RGB pixels."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+# What Pillow raises for files that are missing, damaged, foreign or made to exhaust memory. Version 13 raises the first
+# three and the last; older ones, which a host may have, let the others through.
+UNREADABLE_PICTURE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+def decode_picture(source: Path | BinaryIO) -> np.ndarray:
+    """The picture, (H, W, 3) uint8: upright by its EXIF tag, of animations the first frame, 16 bits cut to 8.
+
+    What is transparent becomes white, the page that cut-outs are made for: the colors stored under transparency are
+    whatever the editor left there. Color profiles are not applied.
+
+    Raises:
+        One of UNREADABLE_PICTURE.
+    """
+    with Image.open(source) as file:
+        file.load()
+        image = ImageOps.exif_transpose(file)
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of unknown range; convert it to 8 or 16 bits")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        levels = np.asarray(image).astype(np.int64)  # Pillow itself would clip to 255
+        if levels.min() < 0 or levels.max() > 65535:
+            raise ValueError("its pixels have more than 16 bits; convert it to 8 or 16 bits")
+        return np.repeat((levels >> 8).astype(np.uint8)[..., None], 3, axis=2)  # (H, W, 3)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height as stored, from the first bytes of the file; raises one of UNREADABLE_PICTURE."""
+    with Image.open(path) as file:
+        return file.size

@@ -1,0 +1,53 @@
+"""The data that a recipe names: pictures of one's own, or procedural scenes; and what is held out of it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data import Dataset, PictureCache, PictureFolder, SceneDataset, Subset, render_dataset
+from .recipe import DataSettings
+
+log = logging.getLogger(__name__)
+
+LARGEST_SHARE = 10  # at most every tenth picture of a folder is held out
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from, and what it is measured on."""
+
+    training: Dataset
+    held_out: Dataset
+
+
+def open_data(settings: DataSettings, cache: Path, num_workers: int = 1) -> Data:
+    """Open what `settings` name; decoded pictures and rendered scenes are kept in folder `cache`.
+
+    Raises: TamingError if there is nothing to train on.
+    """
+    if settings.folder:
+        return split(
+            PictureFolder(settings.folder, settings.labels, settings.min_px, PictureCache(cache, settings.size_px)),
+            settings.held_out,
+        )
+
+    def scenes(first_seed: int, count: int) -> SceneDataset:
+        folder = cache / f"scenes-{settings.size_px}px-{first_seed}-{count}"
+        if not (folder / "images.npy").exists():
+            render_dataset(folder, count, settings.size_px, first_seed, num_workers)
+        return SceneDataset(folder, first_seed)
+
+    return Data(scenes(settings.first_seed, settings.count), scenes(settings.held_out_seed, settings.held_out))
+
+
+def split(pictures: Dataset, held_out: int) -> Data:
+    """Hold out `held_out` pictures, evenly spread, so that they show all of a folder that is sorted."""
+    count = min(held_out, len(pictures) // LARGEST_SHARE)
+    if not count:
+        log.warning("%d pictures are too few to hold some out: figures are of those trained on.", len(pictures))
+        return Data(pictures, pictures)
+    chosen = {len(pictures) * (2 * part + 1) // (2 * count) for part in range(count)}
+    rest = [index for index in range(len(pictures)) if index not in chosen]
+    return Data(Subset(pictures, rest), Subset(pictures, sorted(chosen)))

@@ -24,6 +24,7 @@ from benchmarks.real_scenes import Scenes, load_scenes
 from benchmarks.report import file_digest, print_table, result_path, write_results
 from taming import generate_image, get_condition, load_transformer, load_vqgan
 from taming.data import SCENE_CLASSES
+from taming.errors import ConfigError
 from taming.metrics import code_usage, perplexity, psnr
 from taming.models import Transformer, VQModel
 from taming.modules.perceptual import PerceptualDistance
@@ -133,7 +134,7 @@ def get_ruler() -> PerceptualDistance | None:
     """The perceptual distance, where the packages that it needs are installed."""
     try:
         return PerceptualDistance()
-    except ImportError:
+    except ConfigError:
         print("perceptual distance: not measured, its packages are not installed (see taming/modules/perceptual.py)")
         return None
 

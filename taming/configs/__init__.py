@@ -34,7 +34,7 @@ def read_preset(name: str, overrides: Sequence[str] = ()) -> dict:
     """Read a YAML file or preset, then apply dotlist overrides such as `optimizer.lr=1e-4`.
 
     Raises:
-        ConfigError: the file cannot be found or parsed, or an override names a key that it does not have.
+        ConfigError: the file cannot be found or parsed, or leaves a value open (`???`) that no override gives.
     """
     from omegaconf import OmegaConf  # only training and old configurations need it; it costs import time
     from omegaconf.errors import OmegaConfBaseException
@@ -44,8 +44,11 @@ def read_preset(name: str, overrides: Sequence[str] = ()) -> dict:
     try:
         config = OmegaConf.load(path)
         config.merge_with_dotlist(list(overrides))
+        open_keys = sorted(OmegaConf.missing_keys(config))
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ConfigError(f"{path.name}: {error}. Mend the file or the override.") from error
+    if open_keys:
+        raise ConfigError(f"{path.name} needs {' and '.join(open_keys)}. Give it as {open_keys[0]}=VALUE.")
     values = OmegaConf.to_container(config, resolve=False)
     if not isinstance(values, dict):
         raise ConfigError(f"{path.name} holds a {type(values).__name__}, not a mapping. Is it a recipe?")

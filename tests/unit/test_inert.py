@@ -121,6 +121,7 @@ def test_every_dtype_shape_and_shared_storage_comes_out_as_it_went_in(tmp_path, 
         assert torch.equal(read[key], tensor) and read[key].dtype == tensor.dtype
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage")
 def test_a_tensor_beyond_its_storage_is_refused(tmp_path, monkeypatch):
     rebuild = torch._utils._rebuild_tensor_v2  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -109,7 +109,7 @@ def crop(image: Tensor, factor: int) -> Tensor:
         )
     if (height, width) != tuple(image.shape[1:3]):
         log.warning(
-            "Encode to Tokens: cropped %dx%d to %dx%d, multiples of %d px.",
+            "A picture was cropped from %dx%d to %dx%d, multiples of %d px.",
             image.shape[2],
             image.shape[1],
             width,

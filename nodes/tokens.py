@@ -13,6 +13,10 @@ from .types import Tokens, TokensSocket, VQGANHandle, VQGANSocket
 log = logging.getLogger(__name__)
 
 MAX_SIDE_PX = 16384  # the host's own limit
+SIZE_ADVICE = (
+    "Transformers draw best at the size that they were trained on, 128 for the embedded model and 256 for most "
+    "published ones; over larger pictures a window slides."
+)
 
 
 class TamingEmptyTokens(io.ComfyNode):
@@ -34,8 +38,7 @@ class TamingEmptyTokens(io.ComfyNode):
                     min=8,
                     max=MAX_SIDE_PX,
                     step=8,
-                    tooltip="Width of the picture in pixels. Use the size that the transformer was trained on: 128 for "
-                    "the embedded model, 256 for most published ones.",
+                    tooltip=f"Width of the picture in pixels. {SIZE_ADVICE}",
                 ),
                 io.Int.Input(
                     "height",
@@ -43,8 +46,7 @@ class TamingEmptyTokens(io.ComfyNode):
                     min=8,
                     max=MAX_SIDE_PX,
                     step=8,
-                    tooltip="Height of the picture in pixels. Use the size that the transformer was trained on: 128 "
-                    "for the embedded model, 256 for most published ones.",
+                    tooltip=f"Height of the picture in pixels. {SIZE_ADVICE}",
                 ),
                 io.Int.Input(
                     "batch_size",

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..data import CenterCrop, Compose, Dataset, ResizeShorter
 from ..errors import TamingError, TokensError
+from .batches import to_pixels
 
 _FORMAT = 1  # goes up when the same pictures would get other tokens
 _CHUNK = 1024  # records read at a time
@@ -153,8 +154,7 @@ def _encode_rest(
         while records.done < len(dataset):
             numbers = range(records.done, min(records.done + batch_size, len(dataset)))
             samples = list(pool.map(lambda number: framed(dataset[number], rng), numbers))
-            images = torch.from_numpy(np.stack([sample.image for sample in samples]))
-            pixels = images.permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3, H, W)
+            pixels = to_pixels([sample.image for sample in samples])  # (B, 3, H, W)
             views = [pixels, pixels.flip(3)][: records.views]
             labels = np.array([-1 if sample.label is None else sample.label for sample in samples], np.int64)
             records.append(labels, np.stack([_checked(encode(view), len(view)) for view in views], axis=1))

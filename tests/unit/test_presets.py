@@ -65,7 +65,7 @@ def test_what_the_shapes_cannot_tell_of_a_transformer_is_in_its_preset(name):
 def test_presets_of_published_models_are_found_and_are_no_training_recipes():
     assert find_preset("published/sflckr") == find_preset("sflckr", PUBLISHED) == PUBLISHED / "sflckr.yaml"
     assert set(preset_names(PRESETS)).isdisjoint(NAMES)
-    with pytest.raises(ConfigError, match="one of: scenes_class") as error:
+    with pytest.raises(ConfigError, match="one of: .*scenes_class") as error:
         find_preset("sflckr")
     assert "sflckr.yaml" not in str(error.value)
     with pytest.raises(ConfigError):

@@ -225,7 +225,7 @@ def test_odd_sides_are_cropped_with_one_warning(server: LiveServer):
     before = server.log.read_text(encoding="utf-8").count("cropped")
     run = server.watch(reconstruction(131, 77))
     assert run.ending == "execution_success"
-    assert server.log.read_text(encoding="utf-8").count("cropped 131x77 to 128x72") == 1
+    assert server.log.read_text(encoding="utf-8").count("cropped from 131x77 to 128x72") == 1
     assert server.log.read_text(encoding="utf-8").count("cropped") == before + 1
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -270,7 +271,7 @@ def micro_batches(size: int, count: int) -> list[tuple[int, int]]:
     """(first, last + 1) of `count` parts of `size` items, as even as can be; fewer where there are fewer items."""
     count = min(count, size)
     edges = [size * part // count for part in range(count + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 @contextmanager

@@ -11,14 +11,12 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ..data.decode import UNREADABLE_PICTURE
 from ..errors import TamingError, UnsupportedCheckpointError
 from ..models import VQModel
 from ..wording import shorten_error
 
 log = logging.getLogger(__name__)
-
-# What Pillow raises for files that are damaged, foreign or made to exhaust memory.
-UNREADABLE_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def read_picture(path: Path, size_px: tuple[int, int] | None = None, smooth: bool = True) -> Tensor:

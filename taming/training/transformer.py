@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..checkpoints import load_vqgan, save_checkpoint, weights_file
 from ..conditioning import ConditionConfig
 from ..configs import config_from_dict
+from ..data import Dataset
 from ..errors import ConfigError
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModel
@@ -44,8 +45,9 @@ class TransformerTask:
         self.recipe = recipe
         self.settings = config_from_dict(TransformerLoss, recipe.loss, "loss")
         first_stage = load_vqgan(recipe.first_stage).to(device)
-        self.training = self._tokenize(first_stage, data, cache, is_held_out=False)
-        self.held_out = self._tokenize(first_stage, data, cache, is_held_out=True)
+        tokenizer_id = file_hash(weights_file(recipe.first_stage))
+        self.training = self._tokenize(first_stage, tokenizer_id, data.training, cache, flips=recipe.data.flip)
+        self.held_out = self._tokenize(first_stage, tokenizer_id, data.held_out, cache, flips=False)
         self.condition = condition_config(data.training.class_names)
         config = config_from_dict(TransformerConfig, recipe.model, "model")
         if config.grid != self.training.grid or config.vocab_size < first_stage.config.num_tokens:
@@ -59,15 +61,15 @@ class TransformerTask:
         self.modules: dict[str, nn.Module] = {"transformer": self.model.train()}
         self.turns = [Turn("transformer", self.model, adamw(self.model, recipe), self.turn_loss)]
 
-    def _tokenize(self, vqgan: VQModel, data: Data, cache: Path, is_held_out: bool) -> TokenSet:
+    def _tokenize(self, vqgan: VQModel, tokenizer_id: str, pictures: Dataset, cache: Path, flips: bool) -> TokenSet:
         device = vqgan.decoder.conv_out.weight.device
         return cached_tokens(
-            data.held_out if is_held_out else data.training,
+            pictures,
             lambda pixels: vqgan.encode(pixels.to(device)).indices.cpu(),
-            file_hash(weights_file(self.recipe.first_stage)),
+            tokenizer_id,
             self.recipe.data.size_px,
             cache,
-            flips=self.recipe.data.flip and not is_held_out,
+            flips=flips,
         )
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:

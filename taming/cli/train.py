@@ -21,12 +21,11 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..training.datasets import open_data  # here, so that other commands start fast
+    from ..training.build import make_task  # here, so that other commands start fast
+    from ..training.datasets import open_data
     from ..training.loop import train
     from ..training.processes import find_processes
     from ..training.recipe import read_recipe
-    from ..training.transformer import TransformerTask
-    from ..training.vqgan import VQGANTask
 
     recipe = read_recipe(options.recipe, options.overrides)
     processes = find_processes(options.device)
@@ -34,10 +33,7 @@ def run(options: argparse.Namespace) -> None:
     if processes.rank != 0:
         processes.wait()  # until the first has made the caches
     data = open_data(recipe.data, cache, options.workers)
-    if recipe.task == "transformer":
-        task = TransformerTask(recipe, data, cache, processes.device)
-    else:
-        task = VQGANTask(recipe, data)
+    task = make_task(recipe, data, cache, processes.device)
     if processes.rank == 0:
         processes.wait()
     train(task, recipe, options.out, processes=processes)

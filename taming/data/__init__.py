@@ -2,6 +2,7 @@
 
 from .arrays import ArrayDataset
 from .augment import Augmentation, CenterCrop, ColorJitter, Compose, Flip, RandomCrop, RandomScale, ResizeShorter
+from .concatenated import Concatenated
 from .picture_cache import PictureCache
 from .picture_scan import Skipped
 from .pictures import PictureFolder, PictureList
@@ -23,6 +24,7 @@ __all__ = [
     "CenterCrop",
     "ColorJitter",
     "Compose",
+    "Concatenated",
     "Dataset",
     "Flip",
     "PictureCache",

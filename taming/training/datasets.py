@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data import Dataset, PictureCache, PictureFolder, SceneDataset, Subset, render_dataset
+from ..data import Concatenated, Dataset, PictureCache, PictureFolder, SceneDataset, Subset, render_dataset
 from .recipe import DataSettings
 
 log = logging.getLogger(__name__)
@@ -27,19 +27,26 @@ def open_data(settings: DataSettings, cache: Path, num_workers: int = 1) -> Data
 
     Raises: TamingError if there is nothing to train on.
     """
-    if settings.folder:
-        return split(
-            PictureFolder(settings.folder, settings.labels, settings.min_px, PictureCache(cache, settings.size_px)),
-            settings.held_out,
-        )
 
     def scenes(first_seed: int, count: int) -> SceneDataset:
-        folder = cache / f"scenes-{settings.size_px}px-{first_seed}-{count}"
+        objects = f"-{settings.num_objects}-objects" if settings.num_objects else ""
+        folder = cache / f"scenes-{settings.size_px}px-{first_seed}-{count}{objects}"
         if not (folder / "images.npy").exists():
-            render_dataset(folder, count, settings.size_px, first_seed, num_workers)
-        return SceneDataset(folder, first_seed)
+            render_dataset(folder, count, settings.size_px, first_seed, num_workers, settings.num_objects)
+        return SceneDataset(folder, first_seed, settings.num_objects)
 
-    return Data(scenes(settings.first_seed, settings.count), scenes(settings.held_out_seed, settings.held_out))
+    if not settings.folder:
+        return Data(scenes(settings.first_seed, settings.count), scenes(settings.held_out_seed, settings.held_out))
+    pictures = split(
+        PictureFolder(settings.folder, settings.labels, settings.min_px, PictureCache(cache, settings.size_px)),
+        settings.held_out,
+    )
+    if not settings.with_scenes:
+        return pictures
+    return Data(
+        Concatenated((pictures.training, scenes(settings.first_seed, settings.count))),
+        Concatenated((pictures.held_out, scenes(settings.held_out_seed, settings.held_out))),
+    )
 
 
 def split(pictures: Dataset, held_out: int) -> Data:

@@ -20,7 +20,9 @@ class DataSettings:
     flip: bool = True  # left to right, at random
     largest_scale: float = 1.0  # pictures are enlarged by up to this factor, at random, before they are cropped
     color: float = 0.0  # how far brightness, contrast and saturation are varied; 0.2 is usual
+    with_scenes: bool = False  # procedural scenes beside the pictures of `folder`; nothing is labeled then
     count: int = 24_000  # of scenes
+    num_objects: int = 0  # on a scene, at most
     first_seed: int = 0
     held_out_seed: int = 1_000_000
 
@@ -58,9 +60,11 @@ class Recipe:
     loss: dict[str, Any] = field(default_factory=dict)  # fields of the task's loss settings
     data: DataSettings = field(default_factory=DataSettings)
     first_stage: str = ""  # checkpoint of the tokenizer, for tasks that need one
+    init_from: str = ""  # checkpoint to start from, of the same architecture; empty: from chance
     seed: int = 0
     accumulate: int = 1  # micro-batches that a step's batch is cut into, to save memory
-    precision: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; weights stay in float32
+    checkpointing: bool = False  # compute activations again for the gradients: less memory, about a third more time
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the arithmetic; weights stay in float32
     ema_decay: float = 0.0  # of the running averages that are evaluated and exported; 0 = none, 0.999 is usual
     export_dtype: Literal["float32", "float16"] = "float32"  # of the weights in `model.safetensors`
     save_minutes: float = 5.0

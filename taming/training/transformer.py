@@ -22,6 +22,7 @@ from .datasets import Data
 from .loop import Batch, Figures, Turn
 from .losses import corrupt_tokens, drop_condition, next_token_loss
 from .recipe import Recipe
+from .start import start_transformer_from
 from .token_cache import TokenSet, cached_tokens
 
 EVALUATION_BATCH = 20
@@ -58,6 +59,8 @@ class TransformerTask:
             )
         self.model = Transformer(replace(config, condition=self.condition))
         self.model.init_weights(torch.Generator().manual_seed(recipe.seed))
+        if recipe.init_from:
+            start_transformer_from(self.model, recipe.init_from)
         self.modules: dict[str, nn.Module] = {"transformer": self.model.train()}
         self.turns = [Turn("transformer", self.model, adamw(self.model, recipe), self.turn_loss)]
 

@@ -35,6 +35,7 @@ from .losses import (
 )
 from .recipe import Recipe
 from .schedules import AdversarialSchedule, GumbelTemperature
+from .start import start_vqgan_from
 
 EMA_AVERAGES = ("quantize.embedding.cluster_size", "quantize.embedding.embed_avg")
 EVALUATION_BATCH = 16
@@ -94,7 +95,10 @@ class VQGANTask:
 
     def _make_model(self) -> VQModel:
         if not self.decoder_only:
-            return VQModel(config_from_dict(VQModelConfig, self.recipe.model, "model"))
+            model = VQModel(config_from_dict(VQModelConfig, self.recipe.model, "model"))
+            if self.recipe.init_from:
+                start_vqgan_from(model, self.recipe.init_from)
+            return model
         model = load_vqgan(self.recipe.first_stage).requires_grad_(False)
         model.decoder.requires_grad_(True)
         model.post_quant_conv.requires_grad_(True)
@@ -130,7 +134,7 @@ class VQGANTask:
         augment = augmentation(self.recipe.data, phase.crop_px)
         pixels = image_batch(self.data.training, phase.batch_size, augment, rng)
         self.generator.manual_seed(int(rng.integers(2**62)))
-        if step == self.settings.quantize_from and not self.decoder_only:
+        if step == self.settings.quantize_from and not self.decoder_only and not self.recipe.init_from:
             self.start_codebook(rng)
         if self.settings.gumbel is not None and isinstance(self.model.quantize, GumbelQuantizer):
             self.model.quantize.temperature = self.settings.gumbel.at(step)

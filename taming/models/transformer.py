@@ -14,6 +14,7 @@ from ..conditioning import Condition, ConditionConfig
 from ..errors import ConditionError, ConfigError, TokensError
 from ..modules.attention import CausalSelfAttention, CrossAttention
 from ..modules.cache import KVCache, LayerCache
+from ..modules.checkpointing import Checkpointed
 from ..sampling import Callback, SamplingOptions, sample_grid
 from .vqgan import VQModel
 
@@ -74,7 +75,7 @@ class Block(nn.Module):
         return x + self.mlp(self.ln2(x))
 
 
-class Transformer(nn.Module):
+class Transformer(Checkpointed):
     """Predicts each codebook index from those before it, a condition in front, and an optional context."""
 
     def __init__(self, config: TransformerConfig, operations: ModuleType = nn) -> None:
@@ -117,7 +118,7 @@ class Transformer(nn.Module):
         context = None if context is None else context.to(x)
         mask = self._mask(start, length, x.device)
         for i, block in enumerate(self.blocks):
-            x = block(x, context, mask, None if cache is None else cache.layers[i], start)
+            x = self.run(block, x, context, mask, None if cache is None else cache.layers[i], start)
         if cache is not None:
             cache.length = start + length
         return self.head(self.ln_f(x[:, -1:] if last_only else x))

@@ -8,6 +8,8 @@ from types import ModuleType
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checkpointing import Checkpointed
+
 
 def group_norm(channels: int, operations: ModuleType) -> nn.Module:
     return operations.GroupNorm(num_groups=32, num_channels=channels, eps=1e-6)
@@ -80,7 +82,7 @@ class Upsample(nn.Module):
         return self.conv(x) if self.with_conv else x
 
 
-class MidBlock(nn.Module):
+class MidBlock(Checkpointed):
     """Residual block, attention where there is some, residual block at the lowest resolution."""
 
     def __init__(self, channels: int, attention: bool, dropout: float, operations: ModuleType) -> None:
@@ -90,10 +92,12 @@ class MidBlock(nn.Module):
         self.block_2 = ResnetBlock(channels, channels, dropout, operations)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.block_2(self.attn_1(self.block_1(x)))
+        for part in (self.block_1, self.attn_1, self.block_2):
+            x = self.run(part, x)
+        return x
 
 
-class Level(nn.Module):
+class Level(Checkpointed):
     """One resolution of the encoder or decoder: residual blocks, each followed by attention where there is some."""
 
     def __init__(self, widths: list[tuple[int, int]], attention: bool, dropout: float, operations: ModuleType) -> None:
@@ -103,9 +107,9 @@ class Level(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for index, block in enumerate(self.block):
-            x = block(x)
+            x = self.run(block, x)
             if self.attn:
-                x = self.attn[index](x)
+                x = self.run(self.attn[index], x)
         return x
 
 
@@ -125,7 +129,7 @@ class DownLevel(Level):
 
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)
-        return x if self.downsample is None else self.downsample(x)
+        return x if self.downsample is None else self.run(self.downsample, x)
 
 
 class UpLevel(Level):
@@ -144,4 +148,4 @@ class UpLevel(Level):
 
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)
-        return x if self.upsample is None else self.upsample(x)
+        return x if self.upsample is None else self.run(self.upsample, x)

@@ -19,9 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, TrainingError
+from ..modules.checkpointing import set_checkpointing
 from .averages import Averages
 from .batches import step_rng
 from .diagnosis import Watch, remark
+from .memory import is_out_of_memory
+from .plugged import check_plugged
+from .precision import ScaledSteps, autocast, check_precision
 from .processes import Processes, average_figures, average_gradients, find_processes
 from .recipe import Recipe
 from .schedules import learning_rate
@@ -49,6 +53,7 @@ class Turn:
 class Task(Protocol):
     """What is trained. A step draws its randomness from its number alone, so a resumed run repeats it exactly."""
 
+    plugged: dict[str, str]  # objects that the recipe does not tell of, see `describe_plugged`
     modules: dict[str, nn.Module]  # whose state is saved
     main_figure: str  # the loss that tells whether a run diverges
 
@@ -86,7 +91,7 @@ def train(
     first, and so does what `on_step` raises.
 
     Raises:
-        ConfigError: the folder holds a run of another recipe.
+        ConfigError: the folder holds a run of another recipe, or the device cannot compute in the recipe's precision.
         TrainingError: the run diverged, or memory does not even suffice for one item; the last good state is kept.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -98,8 +103,11 @@ class Run:
 
     def __init__(self, task: Task, recipe: Recipe, out: Path, processes: Processes) -> None:
         self.task, self.recipe, self.out, self.processes = task, recipe, out, processes
+        check_precision(recipe.precision, processes.device)
         for module in task.modules.values():
             module.to(processes.device)
+            set_checkpointing(module, recipe.checkpointing)
+        self.steps = {turn.name: ScaledSteps(recipe.precision, processes.device) for turn in task.turns}
         self.averages = Averages(task.model, recipe.ema_decay) if recipe.ema_decay else None
         self.watch = Watch(task.main_figure)
         self.num_micro = recipe.accumulate  # micro-batches of a step
@@ -188,7 +196,9 @@ class Run:
                 torch.manual_seed(dropout_seed)  # dropout has no generator argument
                 losses = self._accumulate(turn, batch, step)
                 break
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 size = len(next(iter(batch.values())))
                 if self.num_micro >= size:
                     raise TrainingError(
@@ -198,10 +208,9 @@ class Run:
             turn.optimizer.zero_grad(set_to_none=True)
             self.num_micro *= 2
             log.warning("Out of memory: going on with %d micro-batches a step (accumulate).", self.num_micro)
-        average_gradients(self.processes, turn.module)
-        nn.utils.clip_grad_norm_(turn.module.parameters(), self.recipe.optimizer.clip_norm)
-        turn.optimizer.step()
-        turn.after()
+        average_gradients(self.processes, turn.module)  # scaled yet, so that an infinite one is seen by all
+        if self.steps[turn.name].take(turn.optimizer, turn.module, self.recipe.optimizer.clip_norm):
+            turn.after()
         return losses
 
     def _accumulate(self, turn: Turn, batch: Batch, step: int) -> Figures:
@@ -210,17 +219,12 @@ class Run:
         losses = Figures()
         for start, end in micro_batches(size, self.num_micro):
             share = (end - start) / size
-            with self._autocast():
+            with autocast(self.recipe.precision, self.processes.device):
                 loss, figures = turn.loss({name: items[start:end] for name, items in batch.items()}, step)
-            (loss * share).backward()
+            self.steps[turn.name].backward(loss * share)
             for name, value in figures.items():
                 losses[name] = losses.get(name, 0.0) + share * value
         return losses
-
-    def _autocast(self) -> Any:
-        if self.recipe.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.processes.device.type, getattr(torch, self.recipe.precision))
 
     def _evaluate(self) -> Figures:
         with self._averaged():
@@ -236,6 +240,9 @@ class Run:
     def _report(self, row: Figures) -> None:
         if self.processes.rank != 0:
             return
+        skipped = sum(steps.skipped for steps in self.steps.values())
+        if skipped:
+            row["skipped"] = skipped
         with (self.out / LOG_FILE).open("a") as file:
             file.write(json.dumps(row) + "\n")
         log.info("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
@@ -247,8 +254,10 @@ class Run:
             "step": self.done,
             "num_micro": self.num_micro,
             "watch": self.watch.state_dict(),
+            "plugged": self.task.plugged,
             "modules": {name: module.state_dict() for name, module in self.task.modules.items()},
             "optimizers": {turn.name: turn.optimizer.state_dict() for turn in self.task.turns},
+            "steps": {name: steps.state_dict() for name, steps in self.steps.items()},
             "averages": None if self.averages is None else self.averages.state_dict(),
         }
         save_state(state, self.recipe, self.out / STATE_FILE)
@@ -257,12 +266,15 @@ class Run:
         state = load_state(self.recipe, self.out / STATE_FILE)
         if state is None:
             return
+        check_plugged(state.get("plugged", {}), self.task.plugged)  # before torch compares what they hold
         self.done, self.num_micro = state["step"], state["num_micro"]
         self.watch.load_state_dict(state["watch"])
         for name, module in self.task.modules.items():
             module.load_state_dict(state["modules"][name])
         for turn in self.task.turns:
             turn.optimizer.load_state_dict(state["optimizers"][turn.name])
+            if "steps" in state:  # runs from before float16 have none
+                self.steps[turn.name].load_state_dict(state["steps"][turn.name])
         if self.averages is not None:
             self.averages.load_state_dict(state["averages"])
 

@@ -16,7 +16,7 @@ from .recipe import Recipe
 log = logging.getLogger(__name__)
 
 # Settings of a recipe that may change while a run goes on: they leave its weights alone.
-MAY_CHANGE = frozenset({"save_minutes", "evaluate_every", "export_dtype"})
+MAY_CHANGE = frozenset({"save_minutes", "evaluate_every", "export_dtype", "checkpointing"})
 
 
 def save_state(state: dict[str, Any], recipe: Recipe, path: Path) -> None:
@@ -31,6 +31,15 @@ def save_state(state: dict[str, Any], recipe: Recipe, path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
         os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        # Of a full disk torch says only at which byte it stopped.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise OSError(
+            f"The state cannot be saved in {path.parent}: {cause}. Free some space there and run it again; the state "
+            "before it is kept."
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import CheckpointError, ConfigError
 from ..models.transformer import Transformer
 from ..models.vqgan import VQModel
+from ..wording import shorten_error
 from .metadata import METADATA_KEY, FirstStageReference, PackMetadata, codebook_fingerprint, encode_metadata
 from .plan_vqgan import plan_vqgan
 
@@ -75,6 +77,10 @@ def write_checkpoint(
     try:
         save_file(ready, unfinished, metadata={**(extra or {}), METADATA_KEY: encode_metadata(metadata)})
         os.replace(unfinished, path)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} cannot be written: {shorten_error(error)}. Free some space there, or choose another folder."
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

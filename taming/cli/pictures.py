@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,43 +10,36 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..data.decode import UNREADABLE_PICTURE
+from ..data import whole_cells
+from ..data.decode import UNREADABLE_PICTURE, decode_picture
 from ..errors import TamingError, UnsupportedCheckpointError
 from ..models import VQModel
 from ..wording import shorten_error
 
-log = logging.getLogger(__name__)
-
 
 def read_picture(path: Path, size_px: tuple[int, int] | None = None, smooth: bool = True) -> Tensor:
-    """The picture at `path` as (1, 3, H, W) in [-1, 1]: upright, without transparency.
+    """The picture at `path` as (1, 3, H, W) in [-1, 1], decoded as training decodes it: what is transparent is white.
 
     Args:
         size_px: (width, height) to scale and center-crop it to.
         smooth: scale by averaging; maps of labels are not smoothed.
     """
     try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
+        image = decode_picture(path)
     except UNREADABLE_PICTURE as error:
         raise TamingError(f"{path} cannot be read as a picture: {shorten_error(error)}.") from error
     if size_px is not None:
-        image = ImageOps.fit(image, size_px, Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST)
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]  # (1, 3, H, W)
+        resampling = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+        image = np.array(ImageOps.fit(Image.fromarray(image), size_px, resampling))
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]  # (1, 3, H, W)
     return pixels.float() / 127.5 - 1
 
 
 def crop_to_cells(pixels: Tensor, factor: int, name: str) -> Tensor:
     """The middle of `pixels`, (1, 3, H, W), with sides that are multiples of `factor`, as Encode to Tokens takes it."""
     height, width = pixels.shape[2:]
-    new_height, new_width = (side // factor * factor for side in (height, width))
-    if not new_height or not new_width:
-        raise TamingError(f"{name} is {width}x{height} px, less than one token of {factor} px. Use a larger picture.")
-    if (new_height, new_width) != (height, width):
-        size, new_size = f"{width}x{height}", f"{new_width}x{new_height}"
-        log.warning("%s: cropped %s to %s, multiples of %d px.", name, size, new_size, factor)
-    top, left = (height - new_height) // 2, (width - new_width) // 2
-    return pixels[:, :, top : top + new_height, left : left + new_width]
+    rows, columns = whole_cells(width, height, factor, name)
+    return pixels[:, :, rows, columns]
 
 
 def write_picture(pixels: Tensor, path: Path) -> None:

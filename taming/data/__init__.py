@@ -2,7 +2,11 @@
 
 from .arrays import ArrayDataset
 from .augment import Augmentation, CenterCrop, ColorJitter, Compose, Flip, RandomCrop, RandomScale, ResizeShorter
+from .cells import whole_cells
+from .coco_boxes import BoxedPictures
 from .concatenated import Concatenated
+from .mapped import MappedPictures
+from .open_pictures import open_pictures
 from .picture_cache import PictureCache
 from .picture_scan import Skipped
 from .pictures import PictureFolder, PictureList
@@ -12,7 +16,7 @@ from .scene_dataset import OBJECT_NAMES, SceneDataset, render_dataset
 from .scene_objects import SceneBox
 from .scene_palettes import SCENE_CLASSES
 from .scenes import Scene, render_scene
-from .shards import read_shards
+from .shards import PictureShards
 from .subset import Subset
 
 __all__ = [
@@ -21,15 +25,18 @@ __all__ = [
     "SEGMENT_NAMES",
     "ArrayDataset",
     "Augmentation",
+    "BoxedPictures",
     "CenterCrop",
     "ColorJitter",
     "Compose",
     "Concatenated",
     "Dataset",
     "Flip",
+    "MappedPictures",
     "PictureCache",
     "PictureFolder",
     "PictureList",
+    "PictureShards",
     "RandomCrop",
     "RandomScale",
     "ResizeShorter",
@@ -40,7 +47,8 @@ __all__ = [
     "SceneDataset",
     "Skipped",
     "Subset",
-    "read_shards",
+    "open_pictures",
     "render_dataset",
     "render_scene",
+    "whole_cells",
 ]

@@ -13,7 +13,7 @@ from .sample import Sample
 
 
 class ArrayDataset:
-    """Pictures (N, H, W, 3) uint8, or a list of (H, W, 3) of any sizes, with a label or caption each.
+    """Pictures (N, H, W, 3) uint8, or a list of (H, W, 3) of any sizes, with a label, caption or context each.
 
     Raises:
         TamingError: no pictures, arrays of another kind, or labels and captions that do not go with them.
@@ -25,13 +25,15 @@ class ArrayDataset:
         labels: Sequence[int] | np.ndarray | None = None,
         captions: Sequence[str] | None = None,
         class_names: tuple[str, ...] = (),
+        contexts: Sequence[np.ndarray] | None = None,
     ) -> None:
         self.images = images
         self.labels = None if labels is None else np.asarray(labels, np.int64)
         self.captions = None if captions is None else tuple(captions)
+        self.contexts = None if contexts is None else tuple(contexts)
         self._class_names = class_names
         _check_images(images)
-        for name, values in (("labels", self.labels), ("captions", self.captions)):
+        for name, values in (("labels", self.labels), ("captions", self.captions), ("contexts", self.contexts)):
             if values is not None and len(values) != len(images):
                 raise TamingError(f"There are {len(images)} pictures and {len(values)} {name}. Give one for each.")
         if self.labels is not None:
@@ -45,6 +47,7 @@ class ArrayDataset:
             image=np.asarray(self.images[index]),
             label=None if self.labels is None else int(self.labels[index]),
             caption=None if self.captions is None else self.captions[index],
+            context=None if self.contexts is None else self.contexts[index],
         )
 
     @property
@@ -54,13 +57,16 @@ class ArrayDataset:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all pixels, labels, captions and names."""
+        """A hash of all pixels, labels, captions, contexts and names."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(repr((self.captions, self._class_names)).encode("ascii", "backslashreplace"))
         digest.update(b"" if self.labels is None else self.labels.tobytes())
+        for context in self.contexts or ():
+            digest.update(repr(context.shape).encode())
+            digest.update(np.ascontiguousarray(context).data)
         for image in self.images:
             digest.update(repr(image.shape).encode())
             digest.update(np.ascontiguousarray(image).data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -28,7 +28,7 @@ UNREADABLE_PICTURE = (
 )
 
 
-def decode_picture(source: Path | BinaryIO) -> np.ndarray:
+def decode_picture(source: Path | IO[bytes]) -> np.ndarray:
     """The picture, (H, W, 3) uint8: upright by its EXIF tag, of animations the first frame, 16 bits cut to 8.
 
     What is transparent becomes white, the page that cut-outs are made for: the colors stored under transparency are
@@ -53,7 +53,7 @@ def decode_picture(source: Path | BinaryIO) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(source: Path | IO[bytes]) -> tuple[int, int]:
     """Width and height as stored, from the first bytes of the file; raises one of UNREADABLE_PICTURE."""
-    with Image.open(path) as file:
+    with Image.open(source) as file:
         return file.size

@@ -90,18 +90,21 @@ def _fill(
 
     rows, start, checksum = [], 0, 0
     partial = data.with_suffix(".partial")
-    with partial.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for first in range(0, count, _BLOCK):
-            for image, source in pool.map(prepare, range(first, min(first + _BLOCK, count))):
-                pixels = np.ascontiguousarray(image).tobytes()
-                file.write(pixels)
-                checksum = zlib.crc32(pixels, checksum)
-                rows.append([start, *image.shape[:2], source])
-                start += len(pixels)
-    os.replace(partial, data)
-    # The index comes last: where it is, all is.
-    partial.write_text(json.dumps({"crc32": checksum, "index": rows, "notes": notes()}), encoding="ascii")
-    os.replace(partial, data.with_suffix(".json"))
+    try:
+        with partial.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+            for first in range(0, count, _BLOCK):
+                for image, source in pool.map(prepare, range(first, min(first + _BLOCK, count))):
+                    pixels = np.ascontiguousarray(image).tobytes()
+                    file.write(pixels)
+                    checksum = zlib.crc32(pixels, checksum)
+                    rows.append([start, *image.shape[:2], source])
+                    start += len(pixels)
+        os.replace(partial, data)
+        # The index comes last: where it is, all is.
+        partial.write_text(json.dumps({"crc32": checksum, "index": rows, "notes": notes()}), encoding="ascii")
+        os.replace(partial, data.with_suffix(".json"))
+    finally:
+        partial.unlink(missing_ok=True)  # what is left of it would keep a full disk full
 
 
 def _open(data: Path, count: int) -> StoredPictures | None:

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 from PIL import UnidentifiedImageError
 
@@ -37,6 +39,15 @@ class PictureFile:
     modified_ns: int
     label: str | None
     caption: str | None
+    offset: int | None = None  # where it starts, if `path` is a tar file that it lies in
+
+    def open(self) -> Path | IO[bytes]:
+        """What `decode_picture` takes."""
+        if self.offset is None:
+            return self.path
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return BytesIO(file.read(self.num_bytes))
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,20 @@ def natural_key(name: str) -> tuple[str, str]:
 def printable_name(path: Path, folder: Path) -> str:
     """`path` below `folder`; bytes that are no text in the file system's encoding are escaped."""
     name = path.relative_to(folder) if path.is_relative_to(folder) else path
-    return name.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
+    return escaped(name.as_posix())
+
+
+def escaped(name: str) -> str:
+    """`name` with what is no text escaped."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def reason_against(size_px: tuple[int, int], min_px: int, lacks_label: bool) -> str:
+    """Why a picture of this size is not used; empty if it is."""
+    width, height = size_px
+    if min(width, height) < min_px:
+        return f"{width}x{height} px is smaller than {min_px} px"
+    return "it has no label" if lacks_label else ""
 
 
 def _inspect(
@@ -119,16 +143,13 @@ def _inspect(
         if not status.st_size:
             yield Skipped(name, "the file is empty")
             return
-        width, height = picture_size(path)
+        label = None if labels is None else labels.get(path)
+        reason = reason_against(picture_size(path), min_px, labels is not None and label is None)
     except UNREADABLE_PICTURE as error:
         yield Skipped(name, describe(error))
         return
-    if min(width, height) < min_px:
-        yield Skipped(name, f"{width}x{height} px is smaller than {min_px} px")
-        return
-    label = None if labels is None else labels.get(path)
-    if labels is not None and label is None:
-        yield Skipped(name, "it has no label")
+    if reason:
+        yield Skipped(name, reason)
         return
     caption, problem = _read_caption(path.with_suffix(".txt"))
     if problem:

@@ -52,7 +52,13 @@ class PictureFiles:
         index = range(len(self))[index]
         image, source = self._decode(index) if self._stored is None else self._stored[index]
         file = self._files[source]
-        return Sample(image, None if file.label is None else self._numbers[file.label], file.caption)
+        label = None if file.label is None else self._numbers[file.label]
+        return Sample(image, label, file.caption, file=file.name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the files, below their folder, in order."""
+        return tuple(file.name for file in self._files)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -83,7 +89,7 @@ class PictureFiles:
         for source in (*range(index, len(self)), *range(index)):
             file = self._files[source]
             try:
-                return decode_picture(file.path), source
+                return decode_picture(file.open()), source
             except UNREADABLE_PICTURE as error:
                 self._note_broken(file, describe(error))
         raise TamingError(
@@ -131,19 +137,31 @@ class PictureFolder(PictureFiles):
             table, amiss = table_labels(Path(labels), paths, folder)
         scan = scan_pictures(paths, folder, min_px, table)
         scan = Scan(scan.files, (*scan.skipped, *unreachable, *amiss))
-        _check_usable(scan, str(folder), len(paths), labels == "folders")
+        check_usable(scan, str(folder), len(paths), labels == "folders")
         super().__init__(scan, cache)
 
 
 class PictureList(PictureFiles):
     """The pictures that a text file names, one path per line, relative to it or absolute, in that order.
 
+    Args:
+        labels: `none`, or `folders` for the name of the folder that each picture is in.
+        min_px: pictures with a shorter side are skipped.
+        cache: keep pictures resized on disk; they then come at that size.
+
     Raises:
         TamingError: the file cannot be read, or no picture is usable.
     """
 
-    def __init__(self, file: str | Path, min_px: int = MIN_PX, cache: PictureCache | None = None) -> None:
+    def __init__(
+        self, file: str | Path, labels: str = "none", min_px: int = MIN_PX, cache: PictureCache | None = None
+    ) -> None:
         file = Path(file)
+        if labels not in ("none", "folders"):
+            raise TamingError(
+                f"A list of pictures has labels none or folders, and not {labels}. A table of labels is a list "
+                "itself: give it with the folder that the pictures are in, and it picks those that it names."
+            )
         try:
             lines = file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -151,12 +169,13 @@ class PictureList(PictureFiles):
                 f"The list {file} cannot be read: {error}. Give a text file in UTF-8 with one path per line."
             ) from error
         paths = [file.parent / line.strip() for line in lines if line.strip()]
-        scan = scan_pictures(paths, file.parent, min_px)
-        _check_usable(scan, str(file), len(paths), False)
+        table = {path: path.parent.name for path in paths} if labels == "folders" else None
+        scan = scan_pictures(paths, file.parent, min_px, table)
+        check_usable(scan, str(file), len(paths))
         super().__init__(scan, cache)
 
 
-def _check_usable(scan: Scan, source: str, num_found: int, is_labeled_by_folder: bool) -> None:
+def check_usable(scan: Scan, source: str, num_found: int, is_labeled_by_folder: bool = False) -> None:
     """Log what was left out; raise TamingError if nothing is left."""
     first = "; ".join(f"{skipped.path}: {skipped.reason}" for skipped in scan.skipped[:3])
     if scan.files:

@@ -34,10 +34,12 @@ class Sample:
     label: int | None = None
     caption: str | None = None
     segmentation: np.ndarray | None = None  # (H, W) uint8
-    depth: np.ndarray | None = None  # (H, W) float32
+    depth: np.ndarray | None = None  # (H, W) float32, of any range, near = large
+    context: np.ndarray | None = None  # (S, D) float32 vectors that a text encoder made of the caption
     boxes: tuple[SampleBox, ...] = ()
     crop: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # x, y, width, height in the whole picture
     is_flipped: bool = False
+    file: str | None = None  # name of the file that it came from, below the folder of the data
 
     def cropped(self, left: int, top: int, width: int, height: int) -> Sample:
         """The rectangle of `width` x `height` pixels whose upper left corner is at (`left`, `top`).

@@ -112,7 +112,7 @@ class SceneDataset:
             SampleBox(OBJECT_NAMES.index(box.name), box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0)
             for box in scene.boxes
         )
-        return Sample(image, label, segmentation=scene.segmentation, depth=scene.depth, boxes=boxes)
+        return Sample(image, label, segmentation=scene.segmentation, depth=1 - scene.depth, boxes=boxes)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -27,9 +27,13 @@ def step_rng(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng((seed, step))
 
 
-def augmentation(settings: DataSettings, crop_px: int) -> Augmentation:
-    """What `settings` ask for, ending in squares of `crop_px` pixels; 0 takes the whole shorter side."""
-    steps: list[Augmentation] = [ResizeShorter(settings.size_px)]
+def augmentation(settings: DataSettings, crop_px: int, own: Augmentation | None = None) -> Augmentation:
+    """What `settings` ask for, ending in squares of `crop_px` pixels; 0 takes the whole shorter side.
+
+    `own` comes first, so it may change the size of a sample.
+    """
+    steps: list[Augmentation] = [] if own is None else [own]
+    steps.append(ResizeShorter(settings.size_px))
     if settings.largest_scale > 1:
         steps.append(RandomScale(1.0, settings.largest_scale))
     steps.append(RandomCrop(crop_px or settings.size_px))

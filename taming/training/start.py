@@ -11,6 +11,8 @@ from ..models.transformer import Transformer
 from ..models.vqgan import VQModel
 from ..modules.quantizers import EMAVectorQuantizer
 
+EMA_AVERAGES = ("quantize.embedding.cluster_size", "quantize.embedding.embed_avg")
+
 
 def start_vqgan_from(model: VQModel, path: str) -> None:
     """Give `model` the weights at `path`. An EMA codebook starts its averages there.
@@ -20,16 +22,18 @@ def start_vqgan_from(model: VQModel, path: str) -> None:
     weights = dict(load_vqgan(path).state_dict())
     if isinstance(model.quantize, EMAVectorQuantizer) and "quantize.embedding.weight" in weights:
         codebook = weights["quantize.embedding.weight"]
-        weights.setdefault("quantize.embedding.embed_avg", codebook)
-        weights.setdefault("quantize.embedding.cluster_size", torch.ones(len(codebook)))
+        for key, value in zip(EMA_AVERAGES, (torch.ones(len(codebook)), codebook), strict=True):
+            weights.setdefault(key, value)
+    else:
+        weights = {key: value for key, value in weights.items() if key not in EMA_AVERAGES}
     _copy(weights, model, path)
 
 
 def start_transformer_from(model: Transformer, path: str) -> None:
     """Give `model` the weights at `path`, of a transformer of the same shape but for what it is told.
 
-    A grid's cells keep their positions, which are the last of a sequence; those before them start at zero where they
-    are new. Layers that read a context start from chance where they are new.
+    The cells of the grid keep what was learned of their positions, whatever is told before them; positions that are
+    new start at zero. Layers that read a context start from chance where they are new.
 
     Raises: ConfigError if they are of another architecture; what `load_transformer` raises.
     """
@@ -40,14 +44,28 @@ def start_transformer_from(model: Transformer, path: str) -> None:
             "Set model.grid, or start from another."
         )
     weights = {key: value for key, value in source.state_dict().items() if not key.startswith("cond_stage.")}
-    shared = min(source.config.block_size, model.config.block_size)
-    positions = torch.zeros_like(model.pos_emb)
-    positions[:, -shared:] = weights["pos_emb"][:, -shared:]
-    weights["pos_emb"] = positions
+    if source.config.n_embd == model.config.n_embd:
+        weights["pos_emb"] = _moved(
+            weights["pos_emb"], _first_cell(model) - _first_cell(source), model.config.block_size
+        )
     for key, value in model.state_dict().items():
         if ".cross." in key or ".ln_cross." in key:
             weights.setdefault(key, value)
     _copy(weights, model, path)
+
+
+def _first_cell(model: Transformer) -> int:
+    """The position of the grid's first cell; the condition takes those before it."""
+    height, width = model.config.grid
+    return model.config.condition.length(height, width) or model.config.block_size + 1 - height * width
+
+
+def _moved(positions: Tensor, offset: int, block_size: int) -> Tensor:
+    """`positions` (1, L, C) from `offset` on, cut or filled up with zeros to (1, block_size, C)."""
+    moved = positions.new_zeros(1, block_size, positions.shape[2])
+    start, end = max(offset, 0), min(offset + positions.shape[1], block_size)
+    moved[:, start:end] = positions[:, start - offset : end - offset]
+    return moved
 
 
 def _copy(weights: dict[str, Tensor], model: nn.Module, path: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import load_vqgan, save_checkpoint
 from ..configs import config_from_dict
+from ..data import Augmentation
 from ..errors import ConfigError
 from ..metrics import code_usage, perplexity, psnr
 from ..models.vqgan import VQModel, VQModelConfig
@@ -33,11 +36,17 @@ from .losses import (
     r1_penalty,
     reconstruction_loss,
 )
+from .optimizers import adamw
+from .plugged import describe_plugged, has_own_layers, loss_name, save_own_weights
 from .recipe import Recipe
 from .schedules import AdversarialSchedule, GumbelTemperature
-from .start import start_vqgan_from
+from .start import EMA_AVERAGES, start_vqgan_from
 
-EMA_AVERAGES = ("quantize.embedding.cluster_size", "quantize.embedding.embed_avg")
+log = logging.getLogger(__name__)
+
+# A loss of one's own: pictures and their reconstructions, (B, 3, H, W) about [-1, 1], to ().
+ExtraLoss = Callable[[Tensor, Tensor], Tensor]
+
 EVALUATION_BATCH = 16
 
 
@@ -65,19 +74,43 @@ class VQGANLoss:
 
 
 class VQGANTask:
-    """Trains a whole VQGAN, or with task `vqgan_decoder` only the decoder of an existing one."""
+    """Trains a whole VQGAN, or with task `vqgan_decoder` only the decoder of an existing one.
+
+    Args:
+        model: instead of the one that the recipe's `model` section describes, which is then empty or of the same
+            configuration: a VQModel with parts of one's own, such as another encoder.
+        augment: varies a whole sample before the recipe's own scaling, cropping, flips and colors.
+        extra_loss: added to the reconstruction loss and reported under its name. A module is saved with the state, and
+            is not trained.
+
+    A run goes on only with the same objects.
+
+    Raises: ConfigError if they do not fit the recipe, or the recipe's numbers do not fit each other.
+    """
 
     main_figure = "l1"
 
-    def __init__(self, recipe: Recipe, data: Data) -> None:
-        self.recipe, self.data = recipe, data
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Data,
+        *,
+        model: VQModel | None = None,
+        augment: Augmentation | None = None,
+        extra_loss: ExtraLoss | None = None,
+    ) -> None:
+        self.recipe, self.data, self.augment, self.extra_loss = recipe, data, augment, extra_loss
+        self.plugged = describe_plugged(model=model, augment=augment, extra_loss=extra_loss)
         self.settings = config_from_dict(VQGANLoss, recipe.loss, "loss")
         self.decoder_only = recipe.task == "vqgan_decoder"
         torch.manual_seed(recipe.seed)
-        self.model = self._make_model()
+        self.model = self._make_model(model)
         self._check_crops()
         self.modules: dict[str, nn.Module] = {"vqgan": self.model.train()}
-        self.turns = [Turn("vqgan", self.model, adamw(self.model, recipe), self.generator_turn, after=self.restart)]
+        if isinstance(extra_loss, nn.Module):
+            self.modules["extra_loss"] = extra_loss.requires_grad_(False)
+        optimizer = adamw(self.model, recipe.optimizer)
+        self.turns = [Turn("vqgan", self.model, optimizer, self.generator_turn, after=self.restart)]
         self.perceptual = None
         if self.settings.perceptual:
             self.perceptual = load_lpips(*self.settings.lpips) if self.settings.lpips else PerceptualDistance()
@@ -93,15 +126,22 @@ class VQGANTask:
         self.latents: Tensor | None = None  # the last that were quantized, and their codes
         self.chosen: Tensor | None = None
 
-    def _make_model(self) -> VQModel:
-        if not self.decoder_only:
-            model = VQModel(config_from_dict(VQModelConfig, self.recipe.model, "model"))
-            if self.recipe.init_from:
-                start_vqgan_from(model, self.recipe.init_from)
+    def _make_model(self, own: VQModel | None) -> VQModel:
+        if self.decoder_only:
+            if own is not None:
+                raise ConfigError("task vqgan_decoder trains the model of first_stage: leave out model=.")
+            model = load_vqgan(self.recipe.first_stage).requires_grad_(False)
+            model.decoder.requires_grad_(True)
+            model.post_quant_conv.requires_grad_(True)
             return model
-        model = load_vqgan(self.recipe.first_stage).requires_grad_(False)
-        model.decoder.requires_grad_(True)
-        model.post_quant_conv.requires_grad_(True)
+        if own is None:
+            model = VQModel(config_from_dict(VQModelConfig, self.recipe.model, "model"))
+        else:
+            model = own
+            if self.recipe.model and config_from_dict(VQModelConfig, self.recipe.model, "model") != own.config:
+                raise ConfigError("model: the recipe describes another model than model= is. Leave the section empty.")
+        if self.recipe.init_from:
+            start_vqgan_from(model, self.recipe.init_from)
         return model
 
     def _check_crops(self) -> None:
@@ -118,7 +158,7 @@ class VQGANTask:
             Turn(
                 "discriminator",
                 self.discriminator,
-                adamw(self.discriminator, self.recipe),
+                adamw(self.discriminator, self.recipe.optimizer),
                 self.discriminator_turn,
                 is_due=self.schedule.trains_discriminator,
             )
@@ -126,13 +166,13 @@ class VQGANTask:
 
     @property
     def device(self) -> torch.device:
-        return self.model.decoder.conv_out.weight.device
+        return next(self.model.parameters()).device
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
         """Pictures of the phase; before the first that is quantized, the codebook is put among the latents."""
         phase = self.recipe.phase_at(step)
-        augment = augmentation(self.recipe.data, phase.crop_px)
-        pixels = image_batch(self.data.training, phase.batch_size, augment, rng)
+        augment = augmentation(self.recipe.data, phase.crop_px, self.augment)
+        pixels = self.draw(phase.batch_size, augment, rng)
         self.generator.manual_seed(int(rng.integers(2**62)))
         if step == self.settings.quantize_from and not self.decoder_only and not self.recipe.init_from:
             self.start_codebook(rng)
@@ -140,8 +180,14 @@ class VQGANTask:
             self.model.quantize.temperature = self.settings.gumbel.at(step)
         return {"pixels": pixels}
 
+    def draw(self, count: int, augment: Augmentation, rng: np.random.Generator) -> Tensor:
+        """Random pictures to train on, varied; (B, C, H, W)."""
+        return image_batch(self.data.training, count, augment, rng)
+
     def generator_turn(self, batch: Batch, step: int) -> tuple[Tensor, Figures]:
         pixels, settings = batch["pixels"], self.settings
+        if self.perceptual is not None:
+            self.perceptual.to(pixels.device)  # it is no part of the state, so the loop does not place it
         rec, codebook_loss = self.reconstruct(pixels, step, self.generator)
         distance = reconstruction_loss(
             rec,
@@ -151,16 +197,20 @@ class VQGANTask:
             perceptual_weight=settings.perceptual,
             perceptual=self.perceptual,
         )
+        figures, loss = Figures(), distance.loss
+        if self.extra_loss is not None:
+            extra = self.extra_loss(pixels, rec)
+            figures[loss_name(self.extra_loss)], loss = extra.item(), loss + extra
         share = settings.adversarial * self.schedule.weight(step)
         total = generator_loss(
-            distance.loss,
+            loss,
             codebook_loss,
             lambda: self.discriminator(rec),
-            self.model.decoder.conv_out.weight,
+            [weight for weight in self.model.decoder.parameters() if weight.ndim > 1][-1],
             share=share,
             codebook_weight=settings.codebook,
         )
-        figures = {"l1": distance.l1.item(), "l2": distance.l2.item()}
+        figures |= {"l1": distance.l1.item(), "l2": distance.l2.item()}
         if self.perceptual is not None:
             figures["perceptual"] = distance.perceptual.item()
         if share:
@@ -214,10 +264,10 @@ class VQGANTask:
         codebook = self.model.quantize
         if not isinstance(codebook, VectorQuantizer | EMAVectorQuantizer | CosineQuantizer):
             return  # the others do not go by distance
-        augment = augmentation(self.recipe.data, self.recipe.phases[-1].crop_px)
+        augment = augmentation(self.recipe.data, self.recipe.phases[-1].crop_px, self.augment)
         latents: list[Tensor] = []
         while sum(len(z) for z in latents) < 32 * codebook.num_codes:
-            pixels = image_batch(self.data.training, EVALUATION_BATCH, augment, rng).to(self.device)
+            pixels = self.draw(EVALUATION_BATCH, augment, rng).to(self.device)
             z = self.model.encode_latents(pixels).permute(0, 2, 3, 1).flatten(0, 2)  # (B*h*w, D)
             latents.append(F.normalize(z, dim=1) if isinstance(codebook, CosineQuantizer) else z)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -245,8 +295,17 @@ class VQGANTask:
         }
 
     def export(self, path: Path) -> None:
-        """Save the VQGAN for use: an EMA codebook's running averages stay behind in the training state."""
+        """Save the VQGAN for use: an EMA codebook's running averages stay behind in the training state.
+
+        Of a model with layers of one's own the weights are saved alone: `read_checkpoint` gives them back.
+        """
         config = self.model.config
+        with torch.device("meta"):
+            described = VQModel(config)
+        if has_own_layers(self.model, described):
+            log.warning("%s holds the weights alone: build your model, then load them into it.", path.name)
+            save_own_weights(self.model, path)
+            return
         weights = self.model.state_dict()
         if config.quantizer == "ema":
             config = replace(config, quantizer="vq")
@@ -254,9 +313,3 @@ class VQGANTask:
         finished = VQModel(config)
         finished.load_state_dict(weights)
         save_checkpoint(finished, path, dtype=getattr(torch, self.recipe.export_dtype))
-
-
-def adamw(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    trained = [p for p in module.parameters() if p.requires_grad]
-    settings = recipe.optimizer
-    return torch.optim.AdamW(trained, settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True)

@@ -1,0 +1,65 @@
+"""Objects of one's own in a task: what a run's state remembers of them, and how a model of one's own is saved."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
+
+from ..errors import CheckpointError, ConfigError
+from ..wording import shorten_error, shorten_text
+
+
+def describe_plugged(**objects: object) -> dict[str, str]:
+    """The objects among a task's keywords that are not None, in words that are the same in every process."""
+    # An address in memory is another one in the next process.
+    return {
+        name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing)) for name, thing in objects.items() if thing is not None
+    }
+
+
+def check_plugged(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Compare what a run was started with to what it goes on with: code is in no recipe and in no state.
+
+    Raises: ConfigError unless they are the same.
+    """
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            old, new = (shorten_text(which.get(name, "nothing")) for which in (before, now))
+            raise ConfigError(
+                f"The run was started with {name}={old}, and now {name} is {new}. Pass the same object to go on, or "
+                "give the run a new folder."
+            )
+
+
+def loss_name(loss: object) -> str:
+    """What a loss of one's own is called in the log: the name of the function, or of the class."""
+    return getattr(loss, "__name__", type(loss).__name__)
+
+
+def has_own_layers(model: nn.Module, described: nn.Module) -> bool:
+    """Whether `model` is not made like `described`, which its configuration builds: a file could not describe it."""
+    mine, usual = ([(name, type(part)) for name, part in whole.named_modules()] for whole in (model, described))
+    return mine != usual
+
+
+def save_own_weights(model: nn.Module, path: Path) -> None:
+    """Write all weights of `model` to the safetensors file `path`, at once or not at all, without a description.
+
+    Raises: CheckpointError if the disk is full.
+    """
+    unfinished = path.with_suffix(".part")
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, unfinished)
+        os.replace(unfinished, path)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} cannot be written: {shorten_error(error)}. Free some space there, or choose another folder."
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)

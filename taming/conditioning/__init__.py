@@ -1,11 +1,12 @@
 """What a transformer is told: a start token, class labels, maps, boxes, coordinates, context vectors."""
 
-from .boxes import Box, BoxFormat
+from .boxes import Box, BoxFormat, encode_boxes
 from .build import get_condition
 from .condition import Condition
 from .config import MAP_KINDS, ConditionConfig
 from .maps import encode_map, map_pixels
-from .prefix import MapPrefix, Prefix
+from .prefix import MapPrefix, Prefix, coordinate_tokens
+from .vocabularies import vocabulary
 from .window import Window
 
 __all__ = [
@@ -17,7 +18,10 @@ __all__ = [
     "MapPrefix",
     "Prefix",
     "Window",
+    "coordinate_tokens",
+    "encode_boxes",
     "encode_map",
     "get_condition",
     "map_pixels",
+    "vocabulary",
 ]

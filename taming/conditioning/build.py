@@ -49,7 +49,7 @@ def get_condition(
         image: (B, 3, H, W) in [0, 1], for a model that was trained on pairs of pictures.
         boxes: the objects of one picture, or of each item of a batch.
         coordinates: (B, H, W) in [0, 1]; by default those of the grid, which is what a picture of its own wants.
-        context: (B, S, D) or (S, D) vectors, for a cross-attention model.
+        context: (B, S, D) or (S, D) vectors, for a cross-attention model; None is no context, if it was trained so.
         batch_size: how many items to draw, when the condition does not say; one serves them all.
 
     Raises:
@@ -66,7 +66,7 @@ def get_condition(
     }
     _check_kind(config, {name for name, value in given.items() if value is not None})
     prefix = PREFIXES[config.kind](transformer, given[ARGUMENTS[config.kind]])
-    null_prefix = None
+    null_prefix = prefix if config.null_context else None
     if config.null_label is not None:
         null_prefix = FixedPrefix(torch.full((prefix.batch_size, 1), config.null_label))
     condition = Condition(transformer, prefix, null_prefix, context=None)
@@ -145,12 +145,15 @@ def _check_kind(config: ConditionConfig, given: set[str]) -> None:
 
 
 def _with_context(condition: Condition, context: Tensor | None) -> Condition:
-    dim = condition.transformer.config.context_dim
+    config = condition.transformer.config
+    dim = config.context_dim
     if dim is None:
         raise ConditionError(
             "A context was given to a transformer without cross-attention. Leave the context out, "
             "or load a transformer that was built with context_dim."
         )
+    if context is None and config.condition.null_context:
+        context = torch.zeros(1, 1, dim)
     if context is None:
         raise ConditionError(
             f"This transformer attends to a context and was given none. Give it (B, S, {dim}) vectors."
@@ -163,4 +166,5 @@ def _with_context(condition: Condition, context: Tensor | None) -> Condition:
         )
     if context.shape[0] == 1:
         context = context.expand(condition.batch_size, -1, -1)
-    return replace(condition.expand(context.shape[0]), context=context)
+    null_context = torch.zeros_like(context) if config.condition.null_context else None
+    return replace(condition.expand(context.shape[0]), context=context, null_context=null_context)

@@ -22,6 +22,7 @@ class Condition:
     prefix: Prefix
     null_prefix: Prefix | None  # the same length, saying nothing; None when the model was not trained for guidance
     context: Tensor | None  # (B, S, D) vectors, for a cross-attention model
+    null_context: Tensor | None = None  # likewise, saying nothing; None as with `null_prefix`
 
     @property
     def batch_size(self) -> int:
@@ -41,6 +42,7 @@ class Condition:
             prefix=self.prefix.expand(batch_size),
             null_prefix=None if self.null_prefix is None else self.null_prefix.expand(batch_size),
             context=None if self.context is None else self.context.expand(batch_size, -1, -1),
+            null_context=None if self.null_context is None else self.null_context.expand(batch_size, -1, -1),
         )
 
     def padded(self, bottom: int, right: int) -> Condition:

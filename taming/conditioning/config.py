@@ -20,6 +20,7 @@ class ConditionConfig:
     class_names: tuple[str, ...] = ()  # in label order; empty when the classes have no names of their own
     vocabulary: str = ""  # published names (and colors) of the classes, see `vocabularies`; empty when unknown
     null_label: int | None = None  # token that stands for "no label"; None when it was not trained for guidance
+    null_context: bool = False  # cross-attention: zeros stand for "no context", for guidance
     num_codes: int = 0  # coordinates: tokens that a coordinate is rounded to
     down_factor: int = 0  # coordinates: pixels per token side
     downsample_cond_size: int = 0  # maps: side in pixels that every map is scaled to; 0 = the size of the picture

@@ -1,13 +1,23 @@
 """Configurations: presets as YAML, and plain values as frozen dataclasses."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
 from .fields import check_names, config_from_dict
 
-__all__ = ["PRESETS", "PUBLISHED", "check_names", "config_from_dict", "find_preset", "preset_names", "read_preset"]
+__all__ = [
+    "OPEN",
+    "PRESETS",
+    "PUBLISHED",
+    "check_names",
+    "config_from_dict",
+    "find_preset",
+    "preset_names",
+    "read_preset",
+]
 
+OPEN = "???"  # a value that a preset leaves to whoever uses it
 PRESETS = Path(__file__).parent  # training recipes
 PUBLISHED = PRESETS / "published"  # configurations of published checkpoints, in the form they were published in
 
@@ -30,11 +40,12 @@ def find_preset(name: str, folder: Path = PRESETS) -> Path:
     raise ConfigError(f"{name}: no such file, and no such preset. Give a path to a YAML file, or one of: {known}.")
 
 
-def read_preset(name: str, overrides: Sequence[str] = ()) -> dict:
+def read_preset(name: str, overrides: Sequence[str] = (), may_stay_open: Collection[str] = ()) -> dict:
     """Read a YAML file or preset, then apply dotlist overrides such as `optimizer.lr=1e-4`.
 
     Raises:
-        ConfigError: the file cannot be found or parsed, or leaves a value open (`???`) that no override gives.
+        ConfigError: the file cannot be found or parsed, or leaves a value OPEN that no override gives; those under
+            the keys `may_stay_open` are for the caller to fill in.
     """
     from omegaconf import OmegaConf  # only training and old configurations need it; it costs import time
     from omegaconf.errors import OmegaConfBaseException
@@ -44,7 +55,7 @@ def read_preset(name: str, overrides: Sequence[str] = ()) -> dict:
     try:
         config = OmegaConf.load(path)
         config.merge_with_dotlist(list(overrides))
-        open_keys = sorted(OmegaConf.missing_keys(config))
+        open_keys = sorted(OmegaConf.missing_keys(config) - set(may_stay_open))
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ConfigError(f"{path.name}: {error}. Mend the file or the override.") from error
     if open_keys:

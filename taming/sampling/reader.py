@@ -27,7 +27,9 @@ class WindowReader:
                     "to guide away from. Set guidance_scale to 1."
                 )
             self.prefixes.append(condition.null_prefix)
-            self.context = None if self.context is None else self.context.repeat(2, 1, 1)
+            if self.context is not None:
+                null_context = self.context if condition.null_context is None else condition.null_context
+                self.context = torch.cat([self.context, null_context])  # (2 * B, S, D)
         self.window: Window | None = None
 
     def reading_order(self, window: Window) -> list[int]:

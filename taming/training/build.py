@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from .datasets import Data
+from .map_vqgan import MapVQGANTask
 from .recipe import Recipe
 from .transformer import TransformerTask
 from .vqgan import VQGANTask
@@ -19,4 +20,4 @@ def make_task(recipe: Recipe, data: Data, cache: Path, device: torch.device) -> 
     """
     if recipe.task == "transformer":
         return TransformerTask(recipe, data, cache, device)
-    return VQGANTask(recipe, data)
+    return MapVQGANTask(recipe, data) if recipe.task == "map_vqgan" else VQGANTask(recipe, data)

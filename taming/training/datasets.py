@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..data import Concatenated, Dataset, PictureCache, PictureFolder, SceneDataset, Subset, render_dataset
+from ..data import (
+    OBJECT_NAMES,
+    BoxedPictures,
+    Concatenated,
+    Dataset,
+    MappedPictures,
+    PictureCache,
+    SceneDataset,
+    Subset,
+    open_pictures,
+    render_dataset,
+)
 from .recipe import DataSettings
 
 log = logging.getLogger(__name__)
@@ -20,6 +31,7 @@ class Data:
 
     training: Dataset
     held_out: Dataset
+    box_names: tuple[str, ...] = ()  # what the labels of their boxes are called
 
 
 def open_data(settings: DataSettings, cache: Path, num_workers: int = 1) -> Data:
@@ -33,19 +45,26 @@ def open_data(settings: DataSettings, cache: Path, num_workers: int = 1) -> Data
         folder = cache / f"scenes-{settings.size_px}px-{first_seed}-{count}{objects}"
         if not (folder / "images.npy").exists():
             render_dataset(folder, count, settings.size_px, first_seed, num_workers, settings.num_objects)
-        return SceneDataset(folder, first_seed, settings.num_objects)
+        return SceneDataset(folder, first_seed, settings.num_objects, settings.has_maps)
 
     if not settings.folder:
-        return Data(scenes(settings.first_seed, settings.count), scenes(settings.held_out_seed, settings.held_out))
-    pictures = split(
-        PictureFolder(settings.folder, settings.labels, settings.min_px, PictureCache(cache, settings.size_px)),
-        settings.held_out,
-    )
+        training, held_out = (
+            scenes(settings.first_seed, settings.count),
+            scenes(settings.held_out_seed, settings.held_out),
+        )
+        return Data(training, held_out, OBJECT_NAMES if settings.has_maps else ())
+    pictures = open_pictures(settings.folder, settings.labels, settings.min_px, PictureCache(cache, settings.size_px))
+    if settings.boxes:
+        boxed = BoxedPictures(pictures, settings.boxes)
+        return replace(split(boxed, settings.held_out), box_names=boxed.box_names)
+    if settings.maps:
+        return split(MappedPictures(pictures, settings.maps, settings.map_kind), settings.held_out)
+    parts = split(pictures, settings.held_out)
     if not settings.with_scenes:
-        return pictures
+        return parts
     return Data(
-        Concatenated((pictures.training, scenes(settings.first_seed, settings.count))),
-        Concatenated((pictures.held_out, scenes(settings.held_out_seed, settings.held_out))),
+        Concatenated((parts.training, scenes(settings.first_seed, settings.count))),
+        Concatenated((parts.held_out, scenes(settings.held_out_seed, settings.held_out))),
     )
 
 

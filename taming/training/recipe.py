@@ -12,10 +12,13 @@ from ..errors import ConfigError
 class DataSettings:
     """What to train on: pictures of one's own, or procedural scenes, whose seeds count up from the first."""
 
-    folder: str = ""  # of pictures, with those in it; empty: procedural scenes
-    labels: str = "none"  # of pictures: none, folders (their names), or the path of a CSV table: file, label
+    folder: str = ""  # of pictures, with those in it; or a list (.txt), or shards (*.tar); empty: procedural scenes
+    labels: str = "none"  # none, folders (their names), cls (of shards), or the path of a CSV table: file, label
     min_px: int = 32  # pictures with a shorter side are left out
     size_px: int = 128  # that the shorter side is scaled to
+    maps: str = ""  # folder of maps with the names of the pictures
+    map_kind: Literal["segmentation", "depth"] = "segmentation"  # what those are
+    boxes: str = ""  # annotations of the pictures in the format of COCO (instances_*.json)
     held_out: int = 200  # pictures that are never trained on; of a folder, a tenth at most
     flip: bool = True  # left to right, at random
     largest_scale: float = 1.0  # pictures are enlarged by up to this factor, at random, before they are cropped
@@ -25,6 +28,20 @@ class DataSettings:
     num_objects: int = 0  # on a scene, at most
     first_seed: int = 0
     held_out_seed: int = 1_000_000
+    has_maps: bool = False  # scenes: with segments, depth and boxes, which are drawn again whenever they are asked for
+    cache_tokens: bool = True  # of a transformer: read middle squares once; false: other crops and colors in every step
+
+
+@dataclass(frozen=True)
+class ConditionSettings:
+    """What a transformer learns to be told of a picture, beside the context that `model.context_dim` asks for."""
+
+    kind: Literal["auto", "unconditional", "class", "segmentation", "depth", "boxes", "coordinates"] = "auto"
+    stage: str = ""  # segmentation, depth: checkpoint of the VQGAN that makes tokens of the maps
+    vocabulary: str = ""  # segmentation: what the labels are called and drawn in, see taming/conditioning/vocabularies
+    max_objects: int = 30  # boxes: that are told, at most
+    center_points: bool = False  # boxes: by their centers, not by two corners
+    num_codes: int = 1024  # coordinates: tokens that they are rounded to
 
 
 @dataclass(frozen=True)
@@ -53,13 +70,14 @@ class Phase:
 class Recipe:
     """What `python -m taming train` runs."""
 
-    task: Literal["vqgan", "vqgan_decoder", "transformer"]
+    task: Literal["vqgan", "vqgan_decoder", "map_vqgan", "transformer"]
     optimizer: Optimizer
     phases: tuple[Phase, ...]
     model: dict[str, Any]  # fields of VQModelConfig or TransformerConfig
     loss: dict[str, Any] = field(default_factory=dict)  # fields of the task's loss settings
     data: DataSettings = field(default_factory=DataSettings)
     first_stage: str = ""  # checkpoint of the tokenizer, for tasks that need one
+    condition: ConditionSettings = field(default_factory=ConditionSettings)  # of a transformer; auto: class, if labeled
     init_from: str = ""  # checkpoint to start from, of the same architecture; empty: from chance
     seed: int = 0
     accumulate: int = 1  # micro-batches that a step's batch is cut into, to save memory
@@ -73,6 +91,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.phases:
             raise ConfigError("phases: there is none. Give a list with at least one phase.")
+        if self.data.maps and self.data.boxes:
+            raise ConfigError("data: maps and boxes are not told together. Leave one of them out.")
         for phase in self.phases:
             if phase.crop_px > self.data.size_px:
                 raise ConfigError(
@@ -81,10 +101,11 @@ class Recipe:
                 )
         if self.ema_decay >= 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}; it must be below 1. 0.999 is usual.")
-        if bool(self.first_stage) != (self.task != "vqgan"):
+        needs_first_stage = self.task in ("vqgan_decoder", "transformer")
+        if bool(self.first_stage) != needs_first_stage:
             wanted = (
                 "names no first_stage. Give the checkpoint of its tokenizer"
-                if self.task != "vqgan"
+                if needs_first_stage
                 else ("has a first_stage, which only other tasks use. Leave it out")
             )
             raise ConfigError(f"a recipe for task {self.task} {wanted}.")

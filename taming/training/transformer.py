@@ -1,10 +1,12 @@
-"""Training a transformer on the tokens of a finished tokenizer, class-conditional or unconditional."""
+"""Training a transformer on the tokens of a finished tokenizer, told of each picture what its recipe says."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +14,25 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints import load_vqgan, save_checkpoint, weights_file
-from ..conditioning import ConditionConfig
 from ..configs import config_from_dict
-from ..data import Dataset
-from ..errors import ConfigError
+from ..data import Augmentation, Dataset
+from ..errors import ConfigError, TamingError
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModel
+from .batches import augmentation
+from .conditions import make_condition_config, shuffle_objects
 from .datasets import Data
 from .loop import Batch, Figures, Turn
-from .losses import corrupt_tokens, drop_condition, next_token_loss
+from .losses import corrupt_tokens, drop_condition, next_token_logits, next_token_loss, token_loss
+from .optimizers import adamw
+from .plugged import describe_plugged, loss_name
+from .reader import PictureReader
 from .recipe import Recipe
 from .start import start_transformer_from
 from .token_cache import TokenSet, cached_tokens
+
+# A loss of one's own: logits (B, L, V) and tokens (B, L), to ().
+ExtraTokenLoss = Callable[[Tensor, Tensor], Tensor]
 
 EVALUATION_BATCH = 20
 
@@ -32,77 +41,147 @@ EVALUATION_BATCH = 20
 class TransformerLoss:
     """The loss section of a transformer's recipe."""
 
-    null_rate: float = 0.1  # share of sequences told the null label instead of their class, for guidance
+    null_rate: float = 0.1  # share of sequences told no class and no context, so that `guidance_scale` works
     pkeep: float = 1.0  # share of the tokens that are read as they are; the others are replaced at random
     label_smoothing: float = 0.0
 
 
 class TransformerTask:
-    """Next-token prediction over the grid after one token of condition (Esser et al. 2021, eq. 9)."""
+    """Next-token prediction over the grid after the tokens of a condition (Esser et al. 2021, eq. 9).
+
+    Args:
+        model: instead of the one that the recipe describes: a Transformer of that configuration, condition included,
+            with parts of one's own.
+        augment: varies a whole sample before the recipe's own crops, flips and colors; for pictures that are read in
+            every step (`data.cache_tokens: false`).
+        extra_loss: of logits (B, L, V) and tokens (B, L), added to the cross-entropy and reported under its name. A
+            module is saved with the state, and is not trained.
+
+    A run goes on only with the same objects.
+
+    Raises: TamingError if recipe, data and models do not fit each other.
+    """
 
     main_figure = "loss"
 
-    def __init__(self, recipe: Recipe, data: Data, cache: Path, device: torch.device) -> None:
-        self.recipe = recipe
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Data,
+        cache: Path,
+        device: torch.device,
+        *,
+        model: Transformer | None = None,
+        augment: Augmentation | None = None,
+        extra_loss: ExtraTokenLoss | None = None,
+    ) -> None:
+        self.recipe, self.data, self.augment, self.extra_loss = recipe, data, augment, extra_loss
+        self.plugged = describe_plugged(model=model, augment=augment, extra_loss=extra_loss)
+        if augment is not None and recipe.data.cache_tokens:
+            raise ConfigError("augment= varies pictures in every step. Set data.cache_tokens=false with it.")
         self.settings = config_from_dict(TransformerLoss, recipe.loss, "loss")
-        first_stage = load_vqgan(recipe.first_stage).to(device)
-        tokenizer_id = file_hash(weights_file(recipe.first_stage))
-        self.training = self._tokenize(first_stage, tokenizer_id, data.training, cache, flips=recipe.data.flip)
-        self.held_out = self._tokenize(first_stage, tokenizer_id, data.held_out, cache, flips=False)
-        self.condition = condition_config(data.training.class_names)
         config = config_from_dict(TransformerConfig, recipe.model, "model")
-        if config.grid != self.training.grid or config.vocab_size < first_stage.config.num_tokens:
+        first_stage = load_vqgan(recipe.first_stage).to(device)
+        self.stage = load_vqgan(recipe.condition.stage).to(device) if recipe.condition.stage else None
+        condition = make_condition_config(recipe.condition, data, first_stage, self.stage, config.vocab_size)
+        condition = replace(condition, null_context=config.context_dim is not None and self.settings.null_rate > 0)
+        self.config = replace(config, condition=condition)
+        self.reader = PictureReader(first_stage, condition, self.stage)
+        self.held_out = self._read(data.held_out, cache, flips=False)
+        self.training = self._read(data.training, cache, flips=recipe.data.flip) if recipe.data.cache_tokens else None
+        self._check_shape(first_stage)
+        self.model = self._make_model(model)
+        self.modules: dict[str, nn.Module] = {"transformer": self.model.train()}
+        if isinstance(extra_loss, nn.Module):
+            self.modules["extra_loss"] = extra_loss.requires_grad_(False)
+        self.turns = [Turn("transformer", self.model, adamw(self.model, recipe.optimizer), self.turn_loss)]
+
+    def _make_model(self, own: Transformer | None) -> Transformer:
+        if own is not None and own.config != self.config:
+            raise ConfigError(f"model= is of another configuration than the recipe's, which is {self.config}.")
+        model = own or Transformer(self.config)
+        if own is None:
+            model.init_weights(torch.Generator().manual_seed(self.recipe.seed))
+        if self.recipe.init_from:
+            start_transformer_from(model, self.recipe.init_from)
+        return model
+
+    def _read(self, pictures: Dataset, cache: Path, flips: bool) -> TokenSet:
+        files = [self.recipe.first_stage, self.recipe.condition.stage]
+        told = [[file_hash(weights_file(file)) for file in files if file], asdict(self.config.condition)]
+        reader_id = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+        return cached_tokens(pictures, self.reader, reader_id, self.recipe.data.size_px, cache, flips=flips)
+
+    def _check_shape(self, first_stage: VQModel) -> None:
+        """Raise ConfigError unless the model can read what its data is made of."""
+        config, grid, told = self.config, self.held_out.grid, self.held_out.prefix.shape[1]
+        stages = [first_stage] if self.stage is None else [first_stage, self.stage]
+        tokens = max([stage.config.num_tokens for stage in stages] + [(config.condition.null_label or 0) + 1])
+        if config.grid != grid or config.vocab_size < tokens:
             raise ConfigError(
                 f"model: it draws {config.grid[0]} x {config.grid[1]} of {config.vocab_size} tokens, and the pictures "
-                f"are {self.training.grid[0]} x {self.training.grid[1]} of {first_stage.config.num_tokens}. Set "
-                "model.grid and model.vocab_size, or data.size_px."
+                f"are {grid[0]} x {grid[1]} of {tokens}. Set model.grid and model.vocab_size, or data.size_px."
             )
-        self.model = Transformer(replace(config, condition=self.condition))
-        self.model.init_weights(torch.Generator().manual_seed(recipe.seed))
-        if recipe.init_from:
-            start_transformer_from(self.model, recipe.init_from)
-        self.modules: dict[str, nn.Module] = {"transformer": self.model.train()}
-        self.turns = [Turn("transformer", self.model, adamw(self.model, recipe), self.turn_loss)]
-
-    def _tokenize(self, vqgan: VQModel, tokenizer_id: str, pictures: Dataset, cache: Path, flips: bool) -> TokenSet:
-        device = vqgan.decoder.conv_out.weight.device
-        return cached_tokens(
-            pictures,
-            lambda pixels: vqgan.encode(pixels.to(device)).indices.cpu(),
-            tokenizer_id,
-            self.recipe.data.size_px,
-            cache,
-            flips=flips,
-        )
+        length = told + grid[0] * grid[1] - 1  # the last token is never read
+        if config.block_size < length:
+            raise ConfigError(
+                f"model: it reads block_size {config.block_size} tokens, and {told} of condition and {grid[0]} x "
+                f"{grid[1]} of the picture are read as {length}. Set model.block_size={length}."
+            )
 
     def batch(self, step: int, rng: np.random.Generator) -> Batch:
-        """The condition's token, some of them the null label; the tokens; and what of them is read."""
-        rows = rng.integers(len(self.training.tokens), size=self.recipe.phase_at(step).batch_size)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        prefix, tokens = self._rows(self.training, rows)
-        if self.condition.null_label is not None:
-            null = torch.tensor([self.condition.null_label])
+        """What is told, of some pictures nothing; the tokens; and what of them is read."""
+        count = self.recipe.phase_at(step).batch_size
+        if self.training is None:
+            numbers = rng.integers(len(self.data.training), size=count)
+            augment = augmentation(self.recipe.data, 0, self.augment)
+            reading = self.reader([augment(self.data.training[int(number)], rng) for number in numbers])
+            prefix, tokens = reading.prefix, reading.tokens.flatten(1)  # (B, L)
+        else:
+            rows = rng.integers(len(self.training.tokens), size=count)
+            numbers = rows // (1 + self.recipe.data.flip)
+            prefix, tokens = stored_rows(self.training, rows)
+        seed = int(rng.integers(2**62))
+        generator = torch.Generator().manual_seed(seed)
+        condition = self.config.condition
+        if condition.boxes is not None:
+            prefix = shuffle_objects(prefix, condition.boxes, generator)
+        if condition.null_label is not None:
+            null = torch.tensor([condition.null_label])
             prefix = drop_condition(prefix, null, self.settings.null_rate, generator)
-        read = corrupt_tokens(tokens, self.settings.pkeep, self.model.config.vocab_size, generator)
-        return {"prefix": prefix, "tokens": tokens, "read": read}
+        read = corrupt_tokens(tokens, self.settings.pkeep, self.config.vocab_size, generator)
+        batch = {"prefix": prefix, "tokens": tokens, "read": read}
+        if self.config.context_dim is not None:
+            context = self._contexts(self.data.training, numbers)
+            same = torch.Generator().manual_seed(seed)  # what has lost its label loses its context too
+            batch["context"] = drop_condition(context, torch.zeros(()), self.settings.null_rate, same)
+        return batch
+
+    def _contexts(self, pictures: Dataset, numbers: np.ndarray) -> Tensor:
+        """The contexts of some pictures, (B, S, D), shorter ones filled up with zeros.
+
+        Raises: TamingError if one has none, or one of another width.
+        """
+        vectors = []
+        for number in numbers:
+            context = pictures[int(number)].context
+            if context is None or context.ndim != 2 or context.shape[1] != self.config.context_dim:
+                found = "none" if context is None else f"an array of {context.shape}"
+                raise TamingError(
+                    f"The transformer attends to (S, {self.config.context_dim}) vectors, model.context_dim, and "
+                    f"picture {number} came with {found}. Give every picture the encoding of its caption."
+                )
+            vectors.append(torch.from_numpy(context).float())
+        return nn.utils.rnn.pad_sequence(vectors, batch_first=True)
 
     def turn_loss(self, batch: Batch, step: int) -> tuple[Tensor, Figures]:
-        loss = next_token_loss(
-            self.model,
-            batch["prefix"],
-            batch["tokens"],
-            read=batch["read"],
-            label_smoothing=self.settings.label_smoothing,
-        )
-        return loss, {"loss": loss.item()}
-
-    def _rows(self, tokens: TokenSet, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Prefix (B, 1) and tokens (B, L) of some rows."""
-        if self.condition.kind == "class":
-            prefix = torch.from_numpy(tokens.labels[rows])
-        else:
-            prefix = torch.full((len(rows),), self.condition.sos_token)
-        return prefix.unsqueeze(1), torch.from_numpy(tokens.tokens[rows].astype(np.int64))
+        logits = next_token_logits(self.model, batch["prefix"], batch["read"], batch.get("context"))
+        loss = token_loss(logits, batch["tokens"], self.settings.label_smoothing)
+        figures = {"loss": loss.item()}
+        if self.extra_loss is not None:
+            extra = self.extra_loss(logits, batch["tokens"])
+            figures[loss_name(self.extra_loss)], loss = extra.item(), loss + extra
+        return loss, figures
 
     @torch.no_grad()
     def evaluate(self) -> Figures:
@@ -111,40 +190,36 @@ class TransformerTask:
         device, total, count = self.model.pos_emb.device, 0.0, len(self.held_out.tokens)
         for start in range(0, count, EVALUATION_BATCH):
             rows = np.arange(start, min(start + EVALUATION_BATCH, count))
-            prefix, tokens = self._rows(self.held_out, rows)
-            total += len(rows) * next_token_loss(self.model, prefix.to(device), tokens.to(device)).item()
+            prefix, tokens = (part.to(device) for part in stored_rows(self.held_out, rows))
+            context = None
+            if self.config.context_dim is not None:
+                context = self._contexts(self.data.held_out, rows).to(device)
+            total += len(rows) * next_token_loss(self.model, prefix, tokens, context=context).item()
         self.model.train()
         return {"held_out_loss": total / count}
 
     def export(self, path: Path) -> None:
-        """Save the transformer, and its tokenizer beside it, where a transformer's file looks for one."""
+        """Save the transformer with the VQGAN of its maps, and its tokenizer beside it, where a file looks for one."""
         source = weights_file(self.recipe.first_stage)
         name = source.name if source.name != path.name else f"first_stage{source.suffix}"
         first_stage = path.with_name(name)
         if first_stage.resolve() != source.resolve():
             shutil.copyfile(source, first_stage)
         dtype = getattr(torch, self.recipe.export_dtype)
-        save_checkpoint(self.model, path, dtype=dtype, first_stage=first_stage)
+        self.model.cond_stage = self.stage  # only here: it is not trained
+        try:
+            save_checkpoint(self.model, path, dtype=dtype, first_stage=first_stage)
+        finally:
+            self.model.cond_stage = None
 
 
-def condition_config(class_names: tuple[str, ...]) -> ConditionConfig:
-    """What a transformer is told of pictures of these classes; nothing where there are none."""
-    if not class_names:
-        return ConditionConfig()
-    count = len(class_names)
-    return ConditionConfig(kind="class", num_classes=count, class_names=class_names, null_label=count)
+def stored_rows(tokens: TokenSet, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Prefix (B, S) and tokens (B, L) of some rows."""
+    return torch.from_numpy(tokens.prefix[rows].astype(np.int64)), torch.from_numpy(
+        tokens.tokens[rows].astype(np.int64)
+    )
 
 
 def file_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
-
-
-def adamw(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """Weight decay on the weights of Linear layers only, as the reference does."""
-    decayed = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
-    chosen = {id(p) for p in decayed}
-    others = [p for p in model.parameters() if id(p) not in chosen]
-    settings = recipe.optimizer
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, settings.lr, betas=settings.betas, fused=True)

@@ -60,16 +60,17 @@ def test_overrides_change_values_and_unknown_ones_are_refused(tmp_path):
 
 @pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.yaml")))
 def test_every_preset_is_a_recipe_for_a_model_that_can_be_built(preset):
-    given = ["data.folder=pictures", "first_stage=tokenizer.ckpt"] if preset == "pictures_class" else []
+    given = ["data.folder=pictures", "first_stage=tokenizer.ckpt"] if preset.startswith("pictures_class") else []
     recipe = read_recipe(preset, given or (["data.folder=pictures"] if preset.startswith("pictures") else []))
     kinds = {"vqgan": (VQModelConfig, VQModel), "transformer": (TransformerConfig, Transformer)}
+    kinds["map_vqgan"] = kinds["vqgan"]
     assert recipe.num_steps > 0
     if recipe.task == "vqgan_decoder":
         assert not recipe.model
     else:
         config, model = kinds[recipe.task]
         model(config_from_dict(config, recipe.model, "model"))
-    assert bool(recipe.first_stage) == (recipe.task != "vqgan")
+    assert bool(recipe.first_stage) == (recipe.task in ("vqgan_decoder", "transformer"))
 
 
 def test_a_preset_for_ones_own_pictures_asks_for_them():

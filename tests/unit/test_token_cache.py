@@ -13,7 +13,8 @@ from PIL import Image
 
 from taming.data import ArrayDataset, PictureFolder
 from taming.errors import TamingError, TokensError
-from taming.training.token_cache import cached_tokens
+from taming.training.batches import to_pixels
+from taming.training.token_cache import Reading, cached_tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE_PX = 16
@@ -52,8 +53,13 @@ def expected(data, flips, num_codes=256):
     return torch.stack(rows).numpy()
 
 
-def make(folder, data=None, encode=None, tokenizer_id="t", size_px=SIZE_PX, **options):
-    return cached_tokens(data or pictures(), encode or Tokenizer(), tokenizer_id, size_px, folder, **options)
+def make(folder, data=None, encode=None, reader_id="t", size_px=SIZE_PX, **options):
+    def read(samples):
+        labels = [[] if sample.label is None else [sample.label] for sample in samples]
+        return Reading(torch.tensor(labels, dtype=torch.int64), tokenize(to_pixels([s.image for s in samples])))
+
+    tokenize = encode or Tokenizer()
+    return cached_tokens(data or pictures(), read, reader_id, size_px, folder, **options)
 
 
 @pytest.mark.parametrize("flips", [False, True])
@@ -63,12 +69,13 @@ def test_every_row_is_its_picture_or_its_mirror_image_with_its_label(tmp_path, f
     found = make(tmp_path, data, flips=flips, batch_size=batch_size)
     assert found.grid == (4, 4)
     assert (found.tokens == expected(data, flips)).all()
-    assert found.labels.tolist() == [label for label in data.labels.tolist() for _ in range(1 + flips)]
+    assert found.prefix.tolist() == [[label] for label in data.labels.tolist() for _ in range(1 + flips)]
     assert isinstance(found.tokens, np.memmap) and found.tokens.dtype == np.uint16
 
 
-def test_pictures_without_labels_have_label_minus_one(tmp_path):
-    assert make(tmp_path, pictures(labels=False)).labels.tolist() == [-1] * 11
+def test_pictures_of_which_nothing_is_told_have_an_empty_prefix(tmp_path):
+    found = make(tmp_path, pictures(labels=False))
+    assert found.prefix.shape == (11, 0) and (found.tokens == expected(pictures(), False)).all()
 
 
 def test_large_vocabularies_keep_every_code(tmp_path):
@@ -81,7 +88,7 @@ def test_the_second_call_encodes_nothing_and_gives_the_same(tmp_path):
     first, encode = make(tmp_path, flips=True), Tokenizer()
     again = make(tmp_path, encode=encode, flips=True)
     assert encode.num_encoded == 0
-    assert (again.tokens == first.tokens).all() and (again.labels == first.labels).all() and again.grid == first.grid
+    assert (again.tokens == first.tokens).all() and (again.prefix == first.prefix).all() and again.grid == first.grid
     assert not [path for path in tmp_path.iterdir() if "partial" in path.name or "unfinished" in path.name]
 
 
@@ -90,7 +97,7 @@ def test_the_second_call_encodes_nothing_and_gives_the_same(tmp_path):
     [
         {"data": pictures(12)},
         {"data": pictures(labels=False)},
-        {"tokenizer_id": "another"},
+        {"reader_id": "another"},
         {"size_px": 12},
         {"flips": True},
     ],
@@ -133,17 +140,17 @@ def test_a_stop_in_the_middle_keeps_what_is_done(tmp_path):
     assert (found.tokens == expected(pictures(), False)).all()
 
 
-@pytest.mark.parametrize("length", [0, 3, 8, 9, 8 + 72, 8 + 72 * 4 + 1, 8 + 72 * 6])
+@pytest.mark.parametrize("length", [0, 3, 12, 13, 12 + 72, 12 + 72 * 4 + 1, 12 + 72 * 6])
 def test_an_unfinished_file_may_end_anywhere(tmp_path, length):
-    """A record is a label, 16 tokens and a checksum of 4 bytes each, after a head of 8 bytes."""
+    """A record is a label, 16 tokens and a checksum of 4 bytes each, after a head of 12 bytes."""
     partial = stopped(tmp_path)
     partial.write_bytes(partial.read_bytes()[:length])
     encode = Tokenizer()
     assert (make(tmp_path, encode=encode).tokens == expected(pictures(), False)).all()
-    assert encode.num_encoded == 11 - max(0, length - 8) // 72
+    assert encode.num_encoded == 11 - max(0, length - 12) // 72
 
 
-@pytest.mark.parametrize("place", [0, 2, 5, 9, 8 + 72 * 3 + 30, -1])
+@pytest.mark.parametrize("place", [0, 2, 5, 9, 13, 12 + 72 * 3 + 30, -1])
 def test_an_unfinished_file_that_is_damaged_is_used_up_to_the_damage(tmp_path, place):
     """As a power failure may leave it."""
     partial = stopped(tmp_path)
@@ -161,14 +168,14 @@ def stopped(folder):
     with pytest.raises(KeyboardInterrupt):
         make(folder, batch_size=3, progress=stop)
     (partial,) = folder.glob("*.partial")
-    assert partial.stat().st_size == 8 + 72 * 6
+    assert partial.stat().st_size == 12 + 72 * 6
     return partial
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".labels.npy", ".json"])
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
 @pytest.mark.parametrize("harm", ["gone", "empty", "cut", "garbage"])
 def test_a_damaged_cache_is_made_again(tmp_path, suffix, harm):
-    first = make(tmp_path)
+    make(tmp_path)
     (json_path,) = tmp_path.glob("*.json")
     path = json_path.with_suffix(suffix)
     content = path.read_bytes()
@@ -179,20 +186,20 @@ def test_a_damaged_cache_is_made_again(tmp_path, suffix, harm):
     encode = Tokenizer()
     again = make(tmp_path, encode=encode)
     assert encode.num_encoded == 11
-    assert (again.tokens == expected(pictures(), False)).all() and (again.labels == first.labels).all()
+    assert (again.tokens == expected(pictures(), False)).all()
+    assert again.prefix.flatten().tolist() == pictures().labels.tolist()
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".labels.npy"])
-def test_a_single_flipped_bit_is_noticed(tmp_path, suffix):
+def test_a_single_flipped_bit_is_noticed(tmp_path):
     make(tmp_path)
     (json_path,) = tmp_path.glob("*.json")
-    path = json_path.with_suffix(suffix)
+    path = json_path.with_suffix(".npy")
     content = bytearray(path.read_bytes())
     content[-8] ^= 1
     path.write_bytes(content)
     again = make(tmp_path)
     assert (again.tokens == expected(pictures(), False)).all()
-    assert again.labels.tolist() == pictures().labels.tolist()
+    assert again.prefix.flatten().tolist() == pictures().labels.tolist()
 
 
 @pytest.mark.parametrize(
@@ -212,7 +219,7 @@ def test_what_is_no_tokenizer_is_told_so(tmp_path, encode, message):
 
 def test_a_tokenizer_that_changes_its_grid_is_told_so(tmp_path):
     sizes = iter([4, 5])
-    with pytest.raises(TokensError, match="5x5 tokens after 4x4"):
+    with pytest.raises(TokensError, match="4x4 .*came 1 and 5x5"):
         make(
             tmp_path,
             encode=lambda pixels: torch.zeros(len(pixels), *[next(sizes)] * 2, dtype=torch.long),
@@ -232,7 +239,7 @@ def test_a_full_disk_is_an_error_that_keeps_what_is_done(tmp_path):
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8 + 72 * 5 + 7, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12 + 72 * 5 + 7, limits[1]))
     try:
         with pytest.raises(TamingError, match="cannot be stored.*Free some space.*is kept"):
             make(tmp_path, batch_size=1)
@@ -267,7 +274,7 @@ def test_a_process_killed_at_any_instant_goes_on_and_ends_with_the_same_tokens(t
     command = [sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, tmp_path, "0"]
     told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()
     sizes = [int(line.split()[0]) for line in told if "json" not in line]
-    assert sizes == sorted(sizes) and sizes[-1] > 8
+    assert sizes == sorted(sizes) and sizes[-1] > 12
     encode = Tokenizer()
     assert (make(tmp_path, encode=encode, flips=True).tokens == expected(pictures(), True)).all()
     assert encode.num_encoded < 22

@@ -10,6 +10,7 @@ import pytest
 from taming.conditioning.config import ConditionConfig
 from taming.conditioning.labels import find_labels
 from taming.conditioning.vocabularies import VOCABULARIES, vocabulary
+from taming.data import SEGMENT_NAMES
 from taming.errors import ConfigError
 
 SIZES = {
@@ -19,8 +20,9 @@ SIZES = {
     "sflckr": 182,
     "coco_scenes": 171,
     "open_images": 340,
+    "scenes": len(SEGMENT_NAMES),
 }
-DRAWN = ("ade20k", "coco_stuff", "sflckr")
+DRAWN = ("ade20k", "coco_stuff", "sflckr", "scenes")
 UNUSED_IN_COCO = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91}
 SPELLED_AS_IN_COCO = {"street sign", "hat", "shoe", "eye glasses", "plate", "mirror"}
 SPELLED_AS_IN_COCO |= {"window", "desk", "door", "blender", "hair brush"}
@@ -45,6 +47,10 @@ def test_every_name_finds_its_own_label_and_no_other(name):
 def test_names_are_plain_text(name):
     for label in vocabulary(name).names:
         assert label == label.strip() and label.isascii() and label.isprintable() and label and "," not in label
+
+
+def test_our_own_vocabulary_is_that_of_the_scenes():
+    assert vocabulary("scenes").names == SEGMENT_NAMES
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -168,5 +174,5 @@ def test_colors_are_those_that_segmentation_nodes_draw(name, label, color):
 
 @pytest.mark.parametrize("name", ["cityscapes", "", "ImageNet", "../vocabularies/ade20k"])
 def test_an_unknown_vocabulary_is_refused_with_the_known_ones(name):
-    with pytest.raises(ConfigError, match="imagenet, ade20k, coco_stuff, sflckr, coco_scenes, open_images"):
+    with pytest.raises(ConfigError, match="imagenet, ade20k, coco_stuff, sflckr, scenes, coco_scenes, open_images"):
         vocabulary(name)

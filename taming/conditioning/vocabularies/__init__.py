@@ -1,4 +1,4 @@
-"""Published names and colors of classes, in the numbering that the models were trained with."""
+"""Names and colors of classes, published ones and our own, in the numbering that models were trained with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...errors import ConfigError
 
-PALETTES = ("ade20k", "coco_stuff", "sflckr")  # those of segmentation maps, which have colors
+PALETTES = ("ade20k", "coco_stuff", "sflckr", "scenes")  # those of segmentation maps, which have colors
 VOCABULARIES = ("imagenet", *PALETTES, "coco_scenes", "open_images")
 
 

@@ -15,7 +15,7 @@ from .adversarial import (
 from .entropy import CodeEntropy, entropy_loss
 from .perceptual import load_lpips
 from .reconstruction import Perceptual, Reconstruction, reconstruction_loss
-from .token_loss import corrupt_tokens, drop_condition, next_token_loss, token_loss
+from .token_loss import corrupt_tokens, drop_condition, next_token_logits, next_token_loss, token_loss
 
 __all__ = [
     "DISCRIMINATOR_LOSSES",
@@ -32,6 +32,7 @@ __all__ = [
     "generator_loss",
     "hinge_loss",
     "load_lpips",
+    "next_token_logits",
     "next_token_loss",
     "r1_penalty",
     "realism_loss",

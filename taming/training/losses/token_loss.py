@@ -32,9 +32,14 @@ def next_token_loss(
         read: (B, L) what the transformer reads in place of `tokens`, see `corrupt_tokens`; the same by default.
         context: (B, S', C) vectors that a transformer with cross-attention attends to.
     """
-    sequence = torch.cat([prefix, tokens if read is None else read], dim=1)  # (B, S + L)
-    logits = transformer(sequence[:, :-1], context=context)[:, prefix.shape[1] - 1 :]  # (B, L, V)
+    logits = next_token_logits(transformer, prefix, tokens if read is None else read, context)
     return token_loss(logits, tokens, label_smoothing)
+
+
+def next_token_logits(transformer: NextToken, prefix: Tensor, read: Tensor, context: Tensor | None = None) -> Tensor:
+    """Logits (B, L, V) of the tokens at the places of `read` (B, L), from the `prefix` (B, S) and those before each."""
+    sequence = torch.cat([prefix, read], dim=1)  # (B, S + L)
+    return transformer(sequence[:, :-1], context=context)[:, prefix.shape[1] - 1 :]
 
 
 def token_loss(logits: Tensor, tokens: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -37,7 +37,9 @@ def run_demo(server: Server, image: Path | None) -> list[Path]:
     for workflow in workflows:
         prompt = read_prompt(workflow, object_info)
         needed = models_to_download(prompt)
-        if needed:
+        if nodes_of(prompt, "TamingRecipe"):
+            say(f"{workflow.stem}: left out, it trains on pictures of yours")
+        elif needed:
             say(f"{workflow.stem}: left out, it needs {', '.join(needed)} (docs/models.md)")
         elif workflow.stem == CLASSES_WORKFLOW:
             files.append(_draw_classes(server, prompt, raw))

@@ -11,8 +11,13 @@ from .edits import TamingForgetTokens, TamingPadTokens
 from .host import register_folders
 from .loaders import TamingLoadTransformer, TamingLoadVQGAN
 from .maps import TamingImageCondition
+from .recipes import TamingRecipe
 from .sample import TamingSample
+from .save import TamingSaveTransformer, TamingSaveVQGAN
+from .text import TamingTextCondition
 from .tokens import TamingEmptyTokens
+from .train_transformer import TamingTrainTransformer
+from .train_vqgan import TamingTrainVQGAN
 
 
 class TamingExtension(ComfyExtension):
@@ -34,6 +39,12 @@ class TamingExtension(ComfyExtension):
             TamingClassCondition,
             TamingImageCondition,
             TamingBoxCondition,
+            TamingTextCondition,
             TamingSample,
             TamingDecode,
+            TamingRecipe,
+            TamingTrainVQGAN,
+            TamingTrainTransformer,
+            TamingSaveVQGAN,
+            TamingSaveTransformer,
         ]

@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..taming.data import whole_cells
 from ..taming.errors import TamingError, UnsupportedCheckpointError
 from . import host
 from .budgets import decode_bytes, encode_bytes
@@ -102,22 +103,9 @@ def as_rgb(image: Tensor) -> Tensor:
 
 def crop(image: Tensor, factor: int) -> Tensor:
     """The middle of an IMAGE (B, H, W, C) whose sides are multiples of `factor`."""
-    height, width = (side // factor * factor for side in image.shape[1:3])
-    if not height or not width:
-        raise TamingError(
-            f"{image.shape[2]}x{image.shape[1]} is smaller than one token, {factor}x{factor} px. Use a larger picture."
-        )
-    if (height, width) != tuple(image.shape[1:3]):
-        log.warning(
-            "A picture was cropped from %dx%d to %dx%d, multiples of %d px.",
-            image.shape[2],
-            image.shape[1],
-            width,
-            height,
-            factor,
-        )
-    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
-    return image[:, top : top + height, left : left + width]
+    height, width = image.shape[1:3]
+    rows, columns = whole_cells(width, height, factor)
+    return image[:, rows, columns]
 
 
 def encode(vqgan: VQGANHandle, image: Tensor) -> Tensor:

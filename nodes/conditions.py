@@ -9,6 +9,7 @@ from ..taming.errors import ConditionError
 from .errors import blaming
 from .types import Condition, ConditionSocket, TransformerHandle, TransformerSocket
 
+TEXT_CONDITION = "Text Condition"
 NODES = {"class": "Class Condition", "boxes": "Box Condition", **dict.fromkeys(MAP_KINDS, "Image Condition")}
 
 
@@ -55,10 +56,13 @@ def check_node(transformer: TransformerHandle, node: str) -> ConditionConfig:
     """
     config = transformer.config.condition
     right_node = NODES.get(config.kind)
+    if right_node is None and transformer.config.context_dim is not None:
+        right_node = TEXT_CONDITION
     if right_node is None:
         raise ConditionError(
             f"{transformer.name} needs no condition ({config.kind}). Leave that input of Transformer Sample open."
         )
     if right_node != node:
-        raise ConditionError(f"{transformer.name} was trained to draw by {config.kind}. Use {right_node} with it.")
+        by = "text" if right_node == TEXT_CONDITION else config.kind
+        raise ConditionError(f"{transformer.name} was trained to draw by {by}. Use {right_node} with it.")
     return config

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import comfy.model_management
 import comfy.model_patcher
@@ -21,19 +22,24 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..taming.checkpoints import TransformerPlan, VQGANPlan, embedded_models
+from ..taming.configs import find_preset, preset_names
 from ..taming.errors import CheckpointError, TamingError
 from ..taming.models import Transformer, VQModel
 from .presets import published_configs
 
 ModelPatcher: TypeAlias = comfy.model_patcher.ModelPatcher
+Result = TypeVar("Result")
 
 VQGAN_FOLDER = "vqgan"
 TRANSFORMER_FOLDER = "taming_transformers"
+RECIPE_FOLDER = "taming_recipes"
 EMBEDDED = {VQGAN_FOLDER: embedded_models("vqgan"), TRANSFORMER_FOLDER: embedded_models("transformer")}
 PUBLISHED = {VQGAN_FOLDER: published_configs("vqgan"), TRANSFORMER_FOLDER: published_configs("transformer")}
 WEIGHTS_SUFFIXES = {".safetensors", ".ckpt", ".pt", ".pth"}
 CONFIG_SUFFIXES = {".yaml", ".yml"}
 AUTO = "auto"
+
+Canceled = comfy.model_management.InterruptProcessingException  # what ends a prompt that its user has canceled
 
 LAYERS = ("Conv2d", "Linear", "GroupNorm", "LayerNorm", "Embedding")
 
@@ -142,7 +148,31 @@ def placed(carrier: Carrier, memory_required: int, companions: Sequence[Carrier]
         yield device
 
 
-def unless_out_of_memory(run: Callable[[], Tensor]) -> Tensor | None:
+@contextmanager
+def training(memory_required: int) -> Iterator[torch.device]:
+    """Train in here, on the device given: gradients are on, other models have made room for `memory_required` bytes.
+
+    Random numbers drawn in here are not missed outside, and what is freed is given back to the device at the end.
+    """
+    device = comfy.model_management.get_torch_device()
+    comfy.model_management.free_memory(memory_required, device)
+    random_devices = [device] if device.type == "cuda" else []
+    comfy.model_management.in_training = True
+    try:
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            comfy.model_management.cuda_device_context(device),
+            torch.random.fork_rng(random_devices),
+        ):
+            yield device
+    finally:
+        comfy.model_management.in_training = False
+        gc.collect()  # a task and its optimizers refer to each other
+        comfy.model_management.soft_empty_cache()
+
+
+def unless_out_of_memory(run: Callable[[], Result]) -> Result | None:
     """The result of `run`, or None when memory ran out; what it had taken is free again then."""
     try:
         return run()
@@ -200,10 +230,15 @@ def blocked(reason: str) -> ExecutionBlocker:
 
 def register_folders() -> None:
     """Add the pack's model folders beside those that the user's extra_model_paths.yaml names."""
-    for folder in (VQGAN_FOLDER, TRANSFORMER_FOLDER):
+    contents = {
+        VQGAN_FOLDER: WEIGHTS_SUFFIXES,
+        TRANSFORMER_FOLDER: WEIGHTS_SUFFIXES,
+        RECIPE_FOLDER: CONFIG_SUFFIXES,
+    }
+    for folder, wanted in contents.items():
         folder_paths.add_model_folder_path(folder, str(Path(folder_paths.models_dir) / folder))
         paths, suffixes = folder_paths.folder_names_and_paths[folder]
-        folder_paths.folder_names_and_paths[folder] = (paths, set(suffixes) | WEIGHTS_SUFFIXES)
+        folder_paths.folder_names_and_paths[folder] = (paths, set(suffixes) | wanted)
 
 
 def weights_names(folder: str) -> list[str]:
@@ -256,3 +291,65 @@ def _listed_path(folder: str, name: str, names: list[str]) -> Path:
     if path is None:
         raise CheckpointError(f"there is no {name!r} in models/{folder}. Put it there, press R and choose it again.")
     return Path(path)
+
+
+def recipe_names() -> list[str]:
+    """The training recipes to choose from: the presets, then the user's YAML files."""
+    return [*preset_names(), *folder_paths.get_filename_list(RECIPE_FOLDER)]
+
+
+def recipe_path(name: str) -> Path:
+    """The file behind an entry of `recipe_names`.
+
+    Raises: CheckpointError if it is none.
+    """
+    return find_preset(name) if name in preset_names() else _listed_path(RECIPE_FOLDER, name, recipe_names())
+
+
+def file_state(file: Path) -> tuple[str, int, int]:
+    """Name, time and size of a file, which tell whether it was replaced; zeros where there is none."""
+    if not file.is_file():
+        return file.name, 0, 0
+    status = file.stat()
+    return file.name, status.st_mtime_ns, status.st_size
+
+
+def input_folder(name: str) -> Path:
+    """A folder of pictures: an absolute path, or one below the host's input folder.
+
+    Raises: TamingError if it is not there.
+    """
+    folder = Path(folder_paths.get_input_directory()) / name.strip()
+    if not folder.is_dir():
+        raise TamingError(
+            f"there is no folder {folder}. Give an absolute path, or the name of a folder in ComfyUI's input folder."
+        )
+    return folder
+
+
+def output_folder(name: str) -> Path:
+    """A folder below the host's output folder, which need not be there yet.
+
+    Raises: TamingError if it is not below it.
+    """
+    root = Path(folder_paths.get_output_directory())
+    folder = root / name.strip()
+    if folder.resolve() == root.resolve() or not folder_paths.is_within_directory(str(root), str(folder)):
+        raise TamingError(f"{name!r} is no folder below ComfyUI's output folder. Give a name such as taming/tokenizer.")
+    return folder
+
+
+def numbered_path(folder: str, prefix: str, endings: Sequence[str]) -> list[Path]:
+    """The next numbered path of `prefix` in the model folder `folder`, with each of `endings`; none of them is there.
+
+    Raises: TamingError if they are not below that folder.
+    """
+    root = folder_paths.get_folder_paths(folder)[0]
+    if not prefix.strip() or not folder_paths.is_within_directory(root, str(Path(root) / prefix)):
+        raise TamingError(f"{prefix!r} is no name for a file in models/{folder}. Give one such as my_model.")
+    directory, name, counter, _, _ = folder_paths.get_save_image_path(prefix, root)
+    paths = [Path(directory) / f"{name}_{counter:05}_{ending}" for ending in endings]
+    for path in paths:
+        if path.exists():
+            raise TamingError(f"{path} is there already. Choose another name, or move it away.")
+    return paths

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from comfy_api.latest import io
 
-from ..taming.checkpoints import (
-    TransformerPlan,
-    VQGANPlan,
-    codebook_fingerprint,
-    companion_files,
-    plan_transformer,
-    plan_vqgan,
-)
+from ..taming.checkpoints import companion_files, plan_transformer, plan_vqgan
 from . import host
 from .errors import blaming
-from .types import Tokenizer, TransformerHandle, TransformerSocket, VQGANHandle, VQGANSocket
+from .handles import transformer_handle, vqgan_handle
+from .types import TransformerSocket, VQGANSocket
 
 CONFIG_TOOLTIP = (
     "YAML file that describes the model. auto takes a YAML file of the same name beside the weights, else what the "
@@ -64,7 +56,7 @@ class TamingLoadVQGAN(io.ComfyNode):
             config = host.config_path(host.VQGAN_FOLDER, config_name)
         with blaming("vqgan_name"), host.loading():
             plan = plan_vqgan(host.weights_path(host.VQGAN_FOLDER, vqgan_name), config)
-            return io.NodeOutput(_vqgan_handle(plan, vqgan_name))
+            return io.NodeOutput(vqgan_handle(plan, vqgan_name))
 
     @classmethod
     def fingerprint_inputs(
@@ -114,7 +106,7 @@ class TamingLoadTransformer(io.ComfyNode):
             config = host.config_path(host.TRANSFORMER_FOLDER, config_name)
         with blaming("transformer_name"), host.loading():
             plan = plan_transformer(host.weights_path(host.TRANSFORMER_FOLDER, transformer_name), config)
-            handle = _transformer_handle(plan, transformer_name)
+            handle = transformer_handle(plan, transformer_name)
         return io.NodeOutput(handle, handle.first_stage or host.blocked(NO_FIRST_STAGE.format(name=transformer_name)))
 
     @classmethod
@@ -122,21 +114,6 @@ class TamingLoadTransformer(io.ComfyNode):
         cls, transformer_name: str | None, config_name: str | None = host.AUTO
     ) -> list[tuple[str, int, int]]:
         return _file_states(host.TRANSFORMER_FOLDER, transformer_name, config_name)
-
-
-def _transformer_handle(plan: TransformerPlan, name: str) -> TransformerHandle:
-    first_stage = plan.first_stage and _vqgan_handle(plan.first_stage, f"the VQGAN of {name}")
-    if plan.cond_stage is plan.first_stage:
-        cond_stage = first_stage
-    else:
-        cond_stage = plan.cond_stage and _vqgan_handle(plan.cond_stage, f"the VQGAN of the maps of {name}")
-    return TransformerHandle(host.place_transformer(plan), plan.config, name, first_stage, cond_stage)
-
-
-def _vqgan_handle(plan: VQGANPlan, name: str) -> VQGANHandle:
-    config = plan.config
-    tokenizer = Tokenizer(name, codebook_fingerprint(plan.state_dict), config.num_tokens, config.factor)
-    return VQGANHandle(host.place_vqgan(plan), config, tokenizer)
 
 
 def _file_states(folder: str, weights_name: str | None, config_name: str | None) -> list[tuple[str, int, int]]:
@@ -148,9 +125,4 @@ def _file_states(folder: str, weights_name: str | None, config_name: str | None)
         return []
     weights = host.weights_path(folder, weights_name)
     config = host.config_path(folder, config_name)
-    return [_state(file) for file in (weights, config or weights, *companion_files(weights)) if file.is_file()]
-
-
-def _state(file: Path) -> tuple[str, int, int]:
-    status = file.stat()
-    return file.name, status.st_mtime_ns, status.st_size
+    return [host.file_state(file) for file in (weights, config or weights, *companion_files(weights)) if file.is_file()]

@@ -9,10 +9,19 @@ from ..taming.errors import ConditionError, TokensError
 from ..taming.sampling import SamplingOptions, check_vocabulary, generate
 from . import host
 from .budgets import sample_bytes
-from .conditions import NODES
+from .conditions import NODES, TEXT_CONDITION
 from .errors import blaming
 from .preview import GrowingPicture
-from .types import Condition, ConditionSocket, MapTokens, Tokens, TokensSocket, TransformerHandle, TransformerSocket
+from .types import (
+    Condition,
+    ConditionSocket,
+    ContextVectors,
+    MapTokens,
+    Tokens,
+    TokensSocket,
+    TransformerHandle,
+    TransformerSocket,
+)
 
 
 class TamingSample(io.ComfyNode):
@@ -134,16 +143,18 @@ def build_condition(
         check_map(transformer, told, tokens)
         prefix = conditioning.MapPrefix(told.indices, told.is_scaled)
         return conditioning.Condition(model, prefix, null_prefix=None, context=None).expand(batch_size)
+    if isinstance(told, ContextVectors):
+        return conditioning.get_condition(model, context=told.vectors, batch_size=batch_size)
     return conditioning.get_condition(model, boxes=told, batch_size=batch_size)
 
 
 def check_needless(transformer: TransformerHandle) -> None:
     """Raise ConditionError if the transformer cannot draw without a condition."""
     config = transformer.config.condition
-    if config.kind in NODES and config.null_label is None:
-        raise ConditionError(
-            f"{transformer.name} draws by {config.kind} and nothing is connected. Connect {NODES[config.kind]}."
-        )
+    needs_text = transformer.config.context_dim is not None and not config.null_context
+    if needs_text or (config.kind in NODES and config.null_label is None):
+        kind, node = ("text", TEXT_CONDITION) if needs_text else (config.kind, NODES[config.kind])
+        raise ConditionError(f"{transformer.name} draws by {kind} and nothing is connected. Connect {node}.")
 
 
 def check_map(transformer: TransformerHandle, maps: MapTokens, tokens: Tokens) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from comfy_api.latest import io
@@ -17,6 +18,8 @@ VQGANSocket = io.Custom("TAMING_VQGAN")
 TransformerSocket = io.Custom("TAMING_TRANSFORMER")
 TokensSocket = io.Custom("TAMING_TOKENS")
 ConditionSocket = io.Custom("TAMING_CONDITION")
+RecipeSocket = io.Custom("TAMING_RECIPE")  # a Recipe, whose folder and first stage may still be OPEN
+LossMapSocket = io.Custom("LOSS_MAP")  # the host's, of its own training and of Plot Loss Graph
 
 Layouts = tuple[tuple[Box, ...], ...]
 
@@ -58,6 +61,7 @@ class TransformerHandle:
     name: str  # of the file, for messages
     first_stage: VQGANHandle | None  # of its tokens, where the file has or names it
     cond_stage: VQGANHandle | None  # of its maps, where it reads maps; it may be the first stage
+    file: Path | None = None  # with the exact weights, where it was trained here: those held may be in 16 bits
 
     @property
     def model(self) -> Transformer:
@@ -87,10 +91,17 @@ class MapTokens:
 
 
 @dataclass(frozen=True, eq=False)
+class ContextVectors:
+    """What a text encoder made of words, on the CPU."""
+
+    vectors: Tensor  # (B, S, D)
+
+
+@dataclass(frozen=True, eq=False)
 class Condition:
     """What a transformer is to be told. It holds no weights, so that it keeps none in memory."""
 
-    told: str | MapTokens | Layouts  # class labels, maps, or the boxes of each item
+    told: str | MapTokens | Layouts | ContextVectors  # class labels, maps, the boxes of each item, words
     transformer: str  # name of the file it was written for, for messages
     config: ConditionConfig  # of that transformer: a label means the same where this is the same
 

@@ -1,17 +1,21 @@
-"""Small random stand-ins for the published checkpoints that the shipped workflows name.
+"""What the shipped workflows need to run in a test: small stand-ins for what they load or train, and few steps.
 
-Vocabulary, block size, maps and the layout of the keys are as published, so that a loader recognizes them as it
-recognizes the real ones; the widths are tiny.
+Stand-ins for published checkpoints are random. Vocabulary, block size, maps and the layout of the keys are as
+published, so that a loader recognizes them as it recognizes the real ones; the widths are tiny.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+from devtools.workflows import nodes_of
 from published import net2net_weights, prefixed, transformer_weights, vqgan_weights
+from taming.data import SCENE_CLASSES, render_scene
 
 FOLDER = "taming_transformers"
 WIDTH = 32  # 16 heads have to divide it
@@ -19,10 +23,21 @@ LEVELS = (1, 1, 1, 1, 1)  # 16 pixels for each token
 GRID = 16 * 16
 BOXES = 30 * 3 + 2  # tokens of 30 objects and of the crop
 LABELS_IN_MAPS = 182
+PICTURES = "my_pictures"  # the folder that the training workflow reads
+TRAINED_PX = 32
+TINY_VQGAN = [
+    *("phases=[{steps: 4, batch_size: 2}]", "data.min_px=16", "model.resolution=32", "model.ch=32"),
+    *("model.ch_mult=[1,1,2]", "model.attn_resolutions=[]", "model.n_embed=16", "model.embed_dim=8"),
+    *("model.z_channels=8", "loss.quantize_from=1", "optimizer.warmup_steps=1"),
+]
+TINY_TRANSFORMER = [
+    *("data.min_px=16", "model.vocab_size=16", "model.n_layer=1", "model.n_head=2", "model.n_embd=16"),
+]
 
 
 def write_models(models: Path) -> list[Path]:
-    """Write every stand-in below the server's folder `models`."""
+    """Write every stand-in below the server's folder `models`, and pictures to train on below `input` beside it."""
+    write_pictures(models.parent / "input" / PICTURES)
     folder = models / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     files = {
@@ -35,6 +50,26 @@ def write_models(models: Path) -> list[Path]:
     for name, weights in files.items():
         torch.save({"state_dict": weights}, folder / name)
     return [folder / name for name in files]
+
+
+def write_pictures(folder: Path, classes: tuple[str, ...] = ("alpine", "beach"), count: int = 12) -> Path:
+    """Write `count` small scenes of each class, in a folder of its name, below `folder`."""
+    for name in classes:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for seed in range(count):
+            scene = render_scene(SCENE_CLASSES.index(name), seed, 48)
+            Image.fromarray(scene.image).save(folder / name / f"{seed}.png")
+    return folder
+
+
+def in_miniature(prompt: dict[str, Any], steps: int = 4) -> dict[str, Any]:
+    """The prompt with tiny models in its training recipes and runs of `steps`; other prompts stay as they are."""
+    for inputs in nodes_of(prompt, "TamingRecipe"):
+        overrides = TINY_VQGAN if "vqgan" in inputs["preset"] else TINY_TRANSFORMER
+        inputs |= {"steps": steps, "batch_size": 2, "size_px": TRAINED_PX, "overrides": "\n".join(overrides)}
+        for empty in nodes_of(prompt, "TamingEmptyTokens"):
+            empty |= {"width": TRAINED_PX, "height": TRAINED_PX}
+    return prompt
 
 
 def _whole(vocab_size: int, block_size: int, map_channels: int = 0) -> dict[str, Tensor]:

@@ -94,6 +94,55 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
         [("labels", "STRING", ""), ("width", "INT", 1024), ("height", "INT", 1024)],
         [("CONDITION", "TAMING_CONDITION")],
     ),
+    "TamingTextCondition": (
+        "Text Condition",
+        [("transformer", "TAMING_TRANSFORMER", None), ("conditioning", "CONDITIONING", None)],
+        [],
+        [("CONDITION", "TAMING_CONDITION")],
+    ),
+    "TamingRecipe": (
+        "Training Recipe",
+        [
+            ("preset", "COMBO", "pictures_vqgan_small"),
+            ("folder", "STRING", ""),
+            ("steps", "INT", 0),
+            ("batch_size", "INT", 0),
+            ("learning_rate", "FLOAT", 0.0),
+            ("size_px", "INT", 0),
+            ("overrides", "STRING", ""),
+        ],
+        [],
+        [("RECIPE", "TAMING_RECIPE")],
+    ),
+    "TamingTrainVQGAN": (
+        "Train VQGAN",
+        [("recipe", "TAMING_RECIPE", None), ("run", "STRING", "taming/tokenizer")],
+        [("images", "IMAGE", None), ("vqgan", "TAMING_VQGAN", None)],
+        [("VQGAN", "TAMING_VQGAN"), ("LOSS_MAP", "LOSS_MAP")],
+    ),
+    "TamingTrainTransformer": (
+        "Train Transformer",
+        [("recipe", "TAMING_RECIPE", None), ("vqgan", "TAMING_VQGAN", None), ("run", "STRING", "taming/transformer")],
+        [
+            ("images", "IMAGE", None),
+            ("labels", "STRING", None),
+            ("transformer", "TAMING_TRANSFORMER", None),
+            ("conditioning", "CONDITIONING", None),
+        ],
+        [("TRANSFORMER", "TAMING_TRANSFORMER"), ("LOSS_MAP", "LOSS_MAP")],
+    ),
+    "TamingSaveVQGAN": (
+        "Save VQGAN",
+        [("vqgan", "TAMING_VQGAN", None), ("filename_prefix", "STRING", "my_vqgan")],
+        [],
+        [],
+    ),
+    "TamingSaveTransformer": (
+        "Save Transformer",
+        [("transformer", "TAMING_TRANSFORMER", None), ("filename_prefix", "STRING", "my_transformer")],
+        [],
+        [],
+    ),
 }
 LANGUAGES = ("en", "ko")
 
@@ -106,7 +155,7 @@ def schemas(server: LiveServer) -> dict[str, dict[str, Any]]:
 
 def inputs_of(schema: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
     """Type and options of every input, by name."""
-    sections = schema["input"].values()
+    sections = [schema["input"].get(name, {}) for name in ("required", "optional")]
     return {name: (kind, options) for section in sections for name, (kind, options) in section.items()}
 
 

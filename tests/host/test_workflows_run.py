@@ -9,6 +9,7 @@ from devtools import ROOT
 from devtools.workflows import NOTE_TYPES, example_workflows, models_to_download, nodes_of, read_prompt
 from live_server import LiveServer
 from prompts import pixels
+from workflow_models import in_miniature
 
 WORKFLOWS = example_workflows()
 ZOO = json.loads((ROOT / "taming" / "zoo" / "models.json").read_text(encoding="utf-8"))
@@ -20,7 +21,8 @@ def test_there_are_workflows():
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_a_workflow_runs_as_it_is_shipped(server: LiveServer, file: Path):
-    prompt = read_prompt(file, server.get("/object_info"))
+    """But for training, which is done in miniature."""
+    prompt = in_miniature(read_prompt(file, server.get("/object_info")))
     pictures = [picture for shown in server.run(prompt).values() for picture in shown]
     assert pictures
     assert all(pixels(picture).std() > 0 for picture in pictures)

@@ -1,0 +1,149 @@
+"""The node that chooses what a training run does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from comfy_api.latest import io
+
+from ..taming.configs import config_from_dict, read_preset
+from ..taming.errors import ConfigError
+from ..taming.training.length import with_num_steps
+from ..taming.training.recipe import Recipe
+from ..taming.wording import shorten
+from . import host
+from .errors import blaming
+from .types import RecipeSocket
+
+DEFAULT_PRESET = "pictures_vqgan_small"
+MAY_STAY_OPEN = ("data.folder", "first_stage")  # connected pictures and the connected VQGAN take their places
+MAX_NUMBER = 2**31 - 1
+
+
+class TamingRecipe(io.ComfyNode):
+    """A preset, with changes, to a training recipe."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TamingRecipe",
+            display_name="Training Recipe",
+            category="Taming",
+            description="What to train, on which pictures and for how long: a preset and what you change of it.",
+            search_aliases=["train", "training settings", "training config", "fine-tune", "dataset", "taming"],
+            inputs=[
+                io.Combo.Input(
+                    "preset",
+                    options=host.recipe_names(),
+                    default=DEFAULT_PRESET,
+                    tooltip="What to train: a vqgan preset for Train VQGAN, a class preset for Train Transformer. "
+                    "_small ones train on any machine. YAML files in models/taming_recipes are listed too; press R "
+                    "after adding some.",
+                ),
+                io.String.Input(
+                    "folder",
+                    default="",
+                    placeholder="my_pictures",
+                    tooltip="Folder of pictures, with those in it: an absolute path, or a folder in ComfyUI's input "
+                    "folder. Class presets take the names of the folders in it as classes. Empty takes what the "
+                    "preset says, or pictures connected to the training node.",
+                ),
+                *_number_inputs(),
+                io.String.Input(
+                    "overrides",
+                    default="",
+                    multiline=True,
+                    placeholder="model.n_embed=512",
+                    tooltip="Other values of the recipe, one key=value a line, as on the command line: seed=1, "
+                    "data.flip=false, precision=bfloat16. The inputs above come after them.",
+                ),
+            ],
+            outputs=[RecipeSocket.Output("recipe", display_name="RECIPE", tooltip="For the training nodes.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, preset: str, folder: str, steps: int, batch_size: int, learning_rate: float, size_px: int, overrides: str
+    ) -> io.NodeOutput:
+        recipe = read_open_recipe(preset, overrides)
+        if folder.strip():
+            with blaming("folder"):
+                recipe = replace(recipe, data=replace(recipe.data, folder=str(host.input_folder(folder))))
+        with blaming("size_px"):
+            recipe = replace(recipe, data=replace(recipe.data, size_px=size_px or recipe.data.size_px))
+        if batch_size:
+            recipe = replace(recipe, phases=tuple(replace(phase, batch_size=batch_size) for phase in recipe.phases))
+        if learning_rate:
+            final_lr = recipe.optimizer.final_lr * learning_rate / recipe.optimizer.lr
+            recipe = replace(recipe, optimizer=replace(recipe.optimizer, lr=learning_rate, final_lr=final_lr))
+        return io.NodeOutput(with_num_steps(recipe, steps) if steps else recipe)
+
+    @classmethod
+    def fingerprint_inputs(
+        cls,
+        preset: str | None,
+        folder: str | None,
+        steps: int | None,
+        batch_size: int | None,
+        learning_rate: float | None,
+        size_px: int | None,
+        overrides: str | None,
+    ) -> list[tuple[str, int, int]]:
+        return [] if preset is None else [host.file_state(host.recipe_path(preset))]
+
+
+def _number_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "steps",
+            default=0,
+            min=0,
+            max=MAX_NUMBER,
+            step=100,
+            tooltip="Length of the run. 0 takes the preset's; another scales the whole run: its phases keep their "
+            "shares, and what begins in a step begins in proportion.",
+        ),
+        io.Int.Input(
+            "batch_size",
+            default=0,
+            min=0,
+            max=4096,
+            step=1,
+            tooltip="Pictures in a step, in every phase. 0 takes the preset's. More is calmer and takes more memory "
+            "and time; when memory runs out, a step is cut into parts by itself.",
+        ),
+        io.Float.Input(
+            "learning_rate",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.00001,
+            round=False,
+            tooltip="How far a step goes, at most. 0 takes the preset's. Halve it when a run diverges.",
+        ),
+        io.Int.Input(
+            "size_px",
+            default=0,
+            min=0,
+            max=4096,
+            step=8,
+            tooltip="Side of the pictures in pixels: their shorter side is scaled to it and a square is taken. 0 takes "
+            "the preset's. Twice the side takes four times the time and memory.",
+        ),
+    ]
+
+
+def read_open_recipe(preset: str, overrides: str) -> Recipe:
+    """The recipe of a preset with `overrides`, one a line; what it leaves open is OPEN.
+
+    Raises: TamingError, naming the input to blame.
+    """
+    with blaming("preset"):
+        path = str(host.recipe_path(preset))
+        recipe = config_from_dict(Recipe, read_preset(path, (), MAY_STAY_OPEN), preset)
+    with blaming("overrides"):
+        lines = [line.strip() for line in overrides.splitlines() if line.strip()]
+        for line in lines:
+            if "=" not in line:
+                raise ConfigError(f"expected key=value on each line, found {shorten(line)}.")
+        return config_from_dict(Recipe, read_preset(path, lines, MAY_STAY_OPEN), preset) if lines else recipe

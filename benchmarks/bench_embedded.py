@@ -1,84 +1,121 @@
-"""How good the embedded models are: reconstruction, use of the codebook, class consistency, and no copies.
+"""How good the embedded models are, and with `--beside FOLDER` those of an earlier version in the same run.
 
-`python3 dev.py bench` runs it; by hand, PYTHONPATH must name the repository. All of it takes about ten minutes on two
-cores. `--quick` only checks that the script works: its figures mean nothing.
+Tokenizer: scenes, scenes with objects, photographs. Class model: do samples show their class, are any copies. Map and
+box models, where they are there: do things stand where they were told to. `python3 dev.py bench` runs it; by hand,
+PYTHONPATH must name the repository. `--quick` only checks that the script works: its figures mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from benchmarks import ASSETS, RUNS
-from benchmarks.judge import SceneClassifier, predict, to_unit, train_judge
-from benchmarks.neighbors import Bank, build_bank, find_neighbors
+from benchmarks.judge import measure_classes, measure_judge, to_unit, train_judge
+from benchmarks.neighbors import SHEET_PER_CLASS, build_bank, draw_nearest, measure_copies
 from benchmarks.patch_codes import fit_patch_codes, reconstruct_patches
-from benchmarks.real_scenes import Scenes, load_scenes
-from benchmarks.report import file_digest, print_table, result_path, write_results
+from benchmarks.photographs import Ruler, draw_photographs, list_photographs, load_photographs
+from benchmarks.real_scenes import SIZE_PX, MappedScenes, Scenes, SceneSet, load_mapped_scenes, load_scenes
+from benchmarks.report import file_digest, print_table, result_path, write_results, write_summary
+from benchmarks.segmenter import (
+    Segmenter,
+    draw_boxes,
+    draw_maps,
+    get_segmenter,
+    measure_boxes,
+    measure_maps,
+    read_places,
+)
 from taming import generate_image, get_condition, load_transformer, load_vqgan
+from taming.conditioning import Condition
 from taming.data import SCENE_CLASSES
-from taming.errors import ConfigError
+from taming.errors import ConfigError, UnsupportedCheckpointError
 from taming.metrics import code_usage, perplexity, psnr
 from taming.models import Transformer, VQModel
 from taming.modules.perceptual import PerceptualDistance
 from taming.sampling import SamplingOptions
-from taming.viz import labelled_sheet
+from taming.training.recipe import read_recipe
 
-SIZE_PX = 128
-TRAINING = (0, 16_000)  # first seed and number of scenes
-HELD_OUT = (1_000_000, 200)
-JUDGING = (2_000_000, 1_200)  # for the judge's own accuracy
+EMBEDDED, BESIDE = "embedded", "beside"
+REMADE = "reconstructed scenes"
+CLASS_RECIPE = "scenes_class_photographs"  # of the class model; its scenes include those of the first version
+HELD_OUT = SceneSet(1_000_000, 200)
+JUDGING = SceneSet(2_000_000, 1_200)  # for the judge's own accuracy
+SEGMENTING = SceneSet(3_000_000, 3_600, num_objects=2)  # what the segmenter learns from
+PLACING = SceneSet(4_000_000, 192, num_objects=2)  # whose maps and boxes are told
 SAMPLE_SEED = 77_000
 PATCH_PX = 8  # the tokenizer's factor, so that the patch code has its rate
-NODE_DEFAULTS = SamplingOptions()
-RECOMMENDED = SamplingOptions(top_p=0.95, guidance_scale=2.0)  # what the node's help page says to try
-SHEET_PER_CLASS = 2
+SETTINGS = {
+    "node defaults": SamplingOptions(),
+    "recommended": SamplingOptions(top_p=0.95, guidance_scale=2.0),  # what the node's help page says to try
+}
 BATCH = 20
+PLACE_FIGURES = {  # of the summary
+    "maps": ("mean_iou", "maps read off {}, mean IoU, %"),
+    "boxes": ("found_percent", "boxes with an object, {}, %"),
+}
+
+Drawer = tuple[Transformer, VQModel]  # a transformer and the tokenizer of its tokens
+Tokenizer = tuple[Callable[[Tensor], tuple[Tensor, Tensor]], int]  # pictures to pictures and tokens; number of codes
 
 
 def main() -> None:
     options = parse_arguments()
-    vqgan = load_vqgan(ASSETS / "scenes_vqgan.safetensors")
-    transformer, _ = load_transformer(ASSETS / "scenes_class_transformer.safetensors")
-    training = get_scenes(*TRAINING, options.train_scenes, options.workers)
-    held_out = get_scenes(*HELD_OUT, 24 if options.quick else HELD_OUT[1], options.workers)
-    judging = get_scenes(*JUDGING, 48 if options.quick else JUDGING[1], options.workers)
-    real = to_unit(held_out.images)
+    folders = {EMBEDDED: ASSETS, **({BESIDE: options.beside} if options.beside else {})}
+    settings = {**SETTINGS, "recommended": replace(SETTINGS["recommended"], **dict(options.recommended))}
+    trained_on = training_scenes()
+    training = load_scenes(trained_on, options.train_scenes or trained_on.count, options.workers)
+    held_out = load_scenes(HELD_OUT, 24 if options.quick else HELD_OUT.count, options.workers)
+    placed = load_mapped_scenes(replace(PLACING, count=24) if options.quick else PLACING, options.workers)
+    photographs = load_photographs(SIZE_PX)
+    groups = {"scenes": to_unit(held_out.images), "scenes with objects": to_unit(placed.images)}
+    if photographs:
+        groups["photographs"] = torch.stack([*photographs.values()])
     figures: dict[str, Any] = {
-        "models": describe_files(),
-        "training_scenes": len(training.images),
-        "held_out_scenes": len(real),
+        "models": {name: describe_files(folder) for name, folder in folders.items()},
+        "training_scenes": {"set": trained_on.name, "used": len(training.images)},
+        "settings": {name: asdict(options) for name, options in settings.items()},
     }
-    reconstructed, figures["reconstruction"] = measure_tokenizer(vqgan, training, real, options.quick)
-    judge, figures["judge"] = measure_judge(training, judging, reconstructed, held_out, options.epochs)
-    settings = {"node defaults": NODE_DEFAULTS, "recommended": replace(RECOMMENDED, **dict(options.recommended))}
-    drawn, figures["samples"] = measure_samples(judge, vqgan, transformer, settings, options.samples_per_class)
-    bank = build_bank(judge, training.images)
-    references = {"held-out scenes": real, "held-out scenes, reconstructed": reconstructed}
-    figures["nearest_training_scene"] = measure_copies(judge, bank, references, drawn)
-    sheet = draw_sheet(judge, bank, training, drawn["recommended"], result_path("nearest.png", options.quick))
-    print(f"\nwritten: {sheet}")
+    tokenizers = {name: load_tokenizer(folder) for name, folder in folders.items()}
+    patches = {f"k-means of {PATCH_PX} px patches": fit_patches(training, options.quick)}
+    ruler = get_ruler()
+    remade, figures["reconstruction"] = measure_tokenizers({**tokenizers, **patches}, groups, ruler)
+    if photographs:
+        mine = {name: remade["photographs"][name] for name in tokenizers}
+        figures["photographs"] = list_photographs(photographs, mine, ruler)
+        report_sheet(draw_photographs(photographs, mine, result_path("photographs.png", options.quick)))
+    figures["classes"] = measure_class_models(folders, settings, training, held_out, remade["scenes"], options)
+    scenes = replace(SEGMENTING, count=96) if options.quick else SEGMENTING
+    file = RUNS / f"segmenter-{scenes.name}-{options.epochs}.safetensors"
+    segmenter = get_segmenter(file, load_mapped_scenes(scenes, options.workers), options.epochs)
+    remade_placed = {name: remade["scenes with objects"][name] for name in tokenizers}
+    figures["maps"] = measure_map_model(segmenter, placed, remade_placed, settings, options.quick)
+    figures["boxes"] = measure_box_model(segmenter, placed, remade_placed, settings, options.quick)
+    title = "The embedded models on what they were never trained on"
+    write_summary("embedded.md", options.quick, title, ["", *folders], summarize(figures, list(folders)))
     write_results("embedded.json", options.quick, figures)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few scenes and samples, to check the script")
-    parser.add_argument("--train-scenes", type=int, metavar="N", help=f"training scenes to use (default {TRAINING[1]})")
+    text = "a folder with earlier versions of the embedded tokenizer and class model, under their own names"
+    parser.add_argument("--beside", type=Path, metavar="FOLDER", help=text)
+    parser.add_argument("--train-scenes", type=int, metavar="N", help="training scenes to use (default: all)")
     parser.add_argument("--samples-per-class", type=int, metavar="N", help="default 20")
-    parser.add_argument("--epochs", type=int, metavar="N", help="of the judge's training (default 4)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="of training judge and segmenter (default 4)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that render scenes (default 2)")
     text = "sampling options in place of the recommended ones, such as top_k=250 guidance_scale=1.5"
     parser.add_argument("--recommended", nargs="*", type=sampling_option, default=(), metavar="NAME=VALUE", help=text)
     options = parser.parse_args()
-    options.train_scenes = options.train_scenes or (240 if options.quick else TRAINING[1])
+    options.train_scenes = options.train_scenes or (240 if options.quick else None)
     options.samples_per_class = options.samples_per_class or (SHEET_PER_CLASS if options.quick else 20)
     options.epochs = options.epochs or (1 if options.quick else 4)
     return options
@@ -89,173 +126,236 @@ def sampling_option(text: str) -> tuple[str, float]:
     return name, int(value) if name == "top_k" else float(value)
 
 
-def describe_files() -> dict[str, dict[str, object]]:
-    files = sorted(ASSETS.glob("*.safetensors"))
+def training_scenes() -> SceneSet:
+    """What the embedded class model was trained on, by its recipe: what its samples could be copies of."""
+    data = read_recipe(CLASS_RECIPE).data
+    return SceneSet(data.first_seed, data.count, data.num_objects)
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, object]]:
+    files = sorted(folder.glob("*.safetensors"))
     return {file.name: {"sha256": file_digest(file), "megabytes": file.stat().st_size / 1e6} for file in files}
 
 
-def get_scenes(first_seed: int, count: int, wanted: int, workers: int) -> Scenes:
-    """The first `wanted` scenes of a set of `count`; only so many are rendered where the whole set is not there."""
-    whole = scenes_folder(first_seed, count)
-    available = count if (whole / "images.npy").exists() and wanted <= count else wanted
-    found = load_scenes(scenes_folder(first_seed, available), first_seed, available, SIZE_PX, workers)
-    return Scenes(found.images[:wanted], found.labels[:wanted])
+def load_tokenizer(folder: Path) -> Tokenizer:
+    vqgan = load_vqgan(folder / "scenes_vqgan.safetensors")
+
+    @torch.no_grad()
+    def reconstruct(images: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = torch.cat([vqgan.encode(batch * 2 - 1).indices for batch in images.split(BATCH)])
+        decoded = torch.cat([vqgan.decode_indices(batch) for batch in tokens.split(BATCH)])
+        return (decoded.clamp(-1, 1) + 1) / 2, tokens
+
+    return reconstruct, vqgan.config.num_tokens
 
 
-def scenes_folder(first_seed: int, count: int) -> Path:
-    return RUNS / f"scenes-{SIZE_PX}px-{first_seed}-{count}"
+def fit_patches(training: Scenes, quick: bool) -> Tokenizer:
+    num_codes, num_patches, iterations = (64, 4096, 3) if quick else (1024, 262_144, 30)
+    codes = fit_patch_codes(training.images, num_codes, PATCH_PX, num_patches=num_patches, iterations=iterations)
+    return lambda images: reconstruct_patches(images, codes, PATCH_PX), num_codes
 
 
-@torch.no_grad()
-def measure_tokenizer(
-    vqgan: VQModel, training: Scenes, real: Tensor, quick: bool
-) -> tuple[Tensor, dict[str, dict[str, float]]]:
-    """Reconstruct whole held-out scenes, (B, 3, H, W) in [0, 1], and beside them by a patch code of the same rate."""
-    num_codes = 64 if quick else vqgan.config.n_embed
-    codes = fit_patch_codes(
-        training.images, num_codes, PATCH_PX, num_patches=4096 if quick else 262_144, iterations=3 if quick else 30
-    )
-    tokens = torch.cat([vqgan.encode(batch * 2 - 1).indices for batch in real.split(BATCH)])
-    decoded = torch.cat([vqgan.decode_indices(batch) for batch in tokens.split(BATCH)])
-    reconstructed = (decoded.clamp(-1, 1) + 1) / 2
-    patched, patch_tokens = reconstruct_patches(real, codes, PATCH_PX)
-    ruler = get_ruler()
-    figures = {
-        "embedded VQGAN": judge_reconstruction(real, reconstructed, tokens, vqgan.config.n_embed, ruler),
-        f"k-means of {PATCH_PX} px patches": judge_reconstruction(real, patched, patch_tokens, num_codes, ruler),
-    }
-    names = list(next(iter(figures.values())))
-    rows = [[model, *(f"{row[name]:.2f}" for name in names)] for model, row in figures.items()]
-    print_table(f"Reconstruction of {len(real)} whole {SIZE_PX} px scenes never trained on", ["", *names], rows)
-    return reconstructed, figures
+def load_drawer(file: Path) -> Drawer | None:
+    """A transformer with its tokenizer; None where there is no such model."""
+    if not file.exists():
+        print(f"\n{file.name}: not measured, there is no such model in {file.parent}")
+        return None
+    transformer, vqgan = load_transformer(file)
+    if vqgan is None:
+        raise UnsupportedCheckpointError(f"{file.name} names no tokenizer of its tokens. Save it with first_stage=.")
+    return transformer, vqgan
 
 
-def get_ruler() -> PerceptualDistance | None:
+def get_ruler() -> Ruler | None:
     """The perceptual distance, where the packages that it needs are installed."""
     try:
-        return PerceptualDistance()
+        distance = PerceptualDistance()
     except ConfigError:
         print("perceptual distance: not measured, its packages are not installed (see taming/modules/perceptual.py)")
         return None
 
+    @torch.no_grad()
+    def measure(a: Tensor, b: Tensor) -> Tensor:
+        pairs = zip(a.split(BATCH), b.split(BATCH), strict=True)
+        return torch.cat([distance(one * 2 - 1, other * 2 - 1) for one, other in pairs])
+
+    return measure
+
+
+def measure_tokenizers(
+    tokenizers: Mapping[str, Tokenizer], groups: Mapping[str, Tensor], ruler: Ruler | None
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, dict[str, dict[str, float]]]]:
+    """Reconstruct pictures, (B, 3, H, W) in [0, 1]; returns the results and the figures, by group and tokenizer."""
+    remade: dict[str, dict[str, Tensor]] = {}
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for group, real in groups.items():
+        remade[group], figures[group] = {}, {}
+        for name, (reconstruct, num_codes) in tokenizers.items():
+            made, tokens = reconstruct(real)
+            remade[group][name] = made
+            figures[group][name] = judge_reconstruction(real, made, tokens, num_codes, ruler)
+        names = list(figures[group][EMBEDDED])
+        rows = [[name, *(f"{row[column]:.2f}" for column in names)] for name, row in figures[group].items()]
+        print_table(f"Reconstruction of {len(real)} {group} never trained on, whole, {SIZE_PX} px", ["", *names], rows)
+    return remade, figures
+
 
 def judge_reconstruction(
-    real: Tensor, reconstructed: Tensor, tokens: Tensor, num_codes: int, ruler: PerceptualDistance | None
+    real: Tensor, made: Tensor, tokens: Tensor, num_codes: int, ruler: Ruler | None
 ) -> dict[str, float]:
-    decibels = psnr(reconstructed, real)
+    decibels = psnr(made, real)
     figures = {
         "psnr_mean_db": decibels.mean().item(),
-        "psnr_pooled_db": -10 * (reconstructed - real).square().mean().log10().item(),
+        "psnr_pooled_db": -10 * (made - real).square().mean().log10().item(),
         "psnr_worst_db": decibels.min().item(),
         "codebook_used_percent": 100 * code_usage(tokens, num_codes),
         "perplexity": perplexity(tokens, num_codes),
     }
     if ruler is not None:
-        pairs = zip(reconstructed.split(BATCH), real.split(BATCH), strict=True)
-        figures["perceptual"] = torch.cat([ruler(a * 2 - 1, b * 2 - 1) for a, b in pairs]).mean().item()
+        figures["perceptual"] = ruler(made, real).mean().item()
     return figures
 
 
-def measure_judge(
-    training: Scenes, judging: Scenes, reconstructed: Tensor, held_out: Scenes, epochs: int
-) -> tuple[SceneClassifier, dict[str, float]]:
-    """Train the judge on real scenes, and say how far to trust it."""
-    judge = train_judge(training.images, training.labels, epochs)
-    figures = {
-        "training_scenes": len(training.images),
-        "epochs": epochs,
-        "held_out_scenes": len(judging.images),
-        "held_out_accuracy_percent": accuracy(judge, to_unit(judging.images), torch.from_numpy(judging.labels)),
-        "accuracy_on_reconstructions_percent": accuracy(judge, reconstructed, torch.from_numpy(held_out.labels)),
-    }
-    rows = [
-        [f"{len(judging.images)} held-out real scenes", f"{figures['held_out_accuracy_percent']:.1f}"],
-        [f"{len(reconstructed)} reconstructed ones", f"{figures['accuracy_on_reconstructions_percent']:.1f}"],
-    ]
-    print_table("The judge, trained on real scenes only", ["its accuracy on", "percent"], rows)
-    return judge, figures
-
-
-def accuracy(judge: SceneClassifier, images: Tensor, labels: Tensor) -> float:
-    return 100 * (predict(judge, images) == labels).float().mean().item()
-
-
-def measure_samples(
-    judge: SceneClassifier,
-    vqgan: VQModel,
-    transformer: Transformer,
-    settings: dict[str, SamplingOptions],
-    per_class: int,
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Draw every class with every setting; returns the pictures, (classes * per_class, 3, H, W), and the figures."""
-    drawn, figures = {}, {}
+def draw_samples(
+    drawer: Drawer, conditions: Sequence[Condition], settings: Mapping[str, SamplingOptions]
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Draw every condition with every setting: pictures (B, 3, H, W) in [0, 1], and the seconds that one took."""
+    transformer, vqgan = drawer
+    drawn, seconds = {}, {}
     for name, options in settings.items():
+        if conditions[0].null_prefix is None:
+            options = replace(options, guidance_scale=1.0)  # the model was not trained to be guided
         start = time.perf_counter()
-        pictures = [draw_class(vqgan, transformer, label, per_class, options) for label in range(len(SCENE_CLASSES))]
-        seconds = time.perf_counter() - start
-        by_class = {
-            scene_class: accuracy(judge, images, torch.full((per_class,), label))
-            for label, (scene_class, images) in enumerate(zip(SCENE_CLASSES, pictures, strict=True))
-        }
-        drawn[name] = torch.cat(pictures)
-        figures[name] = {
-            "options": asdict(options),
-            "samples_per_class": per_class,
-            "accuracy_percent": sum(by_class.values()) / len(by_class),
-            "accuracy_by_class_percent": by_class,
-            "seconds_per_image": seconds / len(drawn[name]),
-        }
-    rows = [
-        [name, *(f"{row['accuracy_by_class_percent'][name]:.0f}" for row in figures.values())] for name in SCENE_CLASSES
-    ]
-    rows.append(["all", *(f"{row['accuracy_percent']:.1f}" for row in figures.values())])
-    print_table(f"Samples that show their class, percent of {per_class} each", ["", *figures], rows)
-    return drawn, figures
+        numbered = enumerate(conditions, start=SAMPLE_SEED)
+        drawn[name] = torch.cat(
+            [generate_image(vqgan, transformer, told, seed, options=options) for seed, told in numbered]
+        )
+        seconds[name] = (time.perf_counter() - start) / len(drawn[name])
+    return drawn, seconds
 
 
-def draw_class(vqgan: VQModel, transformer: Transformer, label: int, count: int, options: SamplingOptions) -> Tensor:
-    condition = get_condition(transformer, label=label, batch_size=count)
-    return generate_image(vqgan, transformer, condition, seed=SAMPLE_SEED + label, options=options)
-
-
-def measure_copies(
-    judge: SceneClassifier, bank: Bank, references: dict[str, Tensor], drawn: dict[str, Tensor]
-) -> dict[str, dict[str, float]]:
-    """How near pictures come to a training scene: samples, beside scenes that cannot be copies."""
-    groups = {**references, **{f"samples, {name}": images for name, images in drawn.items()}}
-    figures = {}
-    for name, images in groups.items():
-        found = find_neighbors(judge, bank, images)
-        figures[name] = {
-            "pixels_median": found.pixel_distance.median().item(),
-            "pixels_least": found.pixel_distance.min().item(),
-            "features_median": found.feature_distance.median().item(),
-            "features_least": found.feature_distance.min().item(),
-        }
-    names = list(next(iter(figures.values())))
-    rows = [[group, *(f"{row[name]:.3g}" for name in names)] for group, row in figures.items()]
-    print_table("Distance to the nearest training scene (pixels: RMS gray levels at 32 px)", ["", *names], rows)
+def measure_class_models(
+    folders: Mapping[str, Path],
+    settings: Mapping[str, SamplingOptions],
+    training: Scenes,
+    held_out: Scenes,
+    remade: Mapping[str, Tensor],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Whether samples show their class, and whether they are copies, for the class model of each folder."""
+    samples, seconds = {}, {}
+    for name, folder in folders.items():
+        drawer = load_drawer(folder / "scenes_class_transformer.safetensors")
+        if drawer is not None:
+            count = options.samples_per_class
+            told = [get_condition(drawer[0], label=i, batch_size=count) for i in range(len(SCENE_CLASSES))]
+            drawn, took = draw_samples(drawer, told, settings)
+            samples |= {f"{name}, {setting}": images for setting, images in drawn.items()}
+            seconds |= {f"{name}, {setting}": value for setting, value in took.items()}
+    if not samples:
+        return {}
+    judging = load_scenes(JUDGING, 48 if options.quick else JUDGING.count, options.workers)
+    judge = train_judge(training.images, training.labels, options.epochs)
+    labels = torch.from_numpy(held_out.labels)
+    known = {"held-out real scenes": (to_unit(judging.images), torch.from_numpy(judging.labels))}
+    known |= {f"reconstructed ones, {name}": (remade[name], labels) for name in folders}
+    figures: dict[str, Any] = {"judge_accuracy_percent": measure_judge(judge, known)}
+    figures["accuracy_percent"] = measure_classes(judge, samples)
+    figures["seconds_per_image"] = seconds
+    bank = build_bank(judge, training.images)
+    references = {"held-out scenes": to_unit(held_out.images), "held-out scenes, reconstructed": remade[EMBEDDED]}
+    figures["nearest_training_scene"] = measure_copies(judge, bank, {**references, **samples})
+    path = result_path("nearest.png", options.quick)
+    newest = samples.get(f"{EMBEDDED}, recommended")
+    if newest is not None:
+        report_sheet(draw_nearest(judge, bank, training.images, newest, path))
     return figures
 
 
-def draw_sheet(judge: SceneClassifier, bank: Bank, training: Scenes, images: Tensor, path: Path) -> Path:
-    """The samples of each class that come nearest to a training scene, each beside the scenes it comes nearest to."""
-    found = find_neighbors(judge, bank, images)
-    per_class = len(images) // len(SCENE_CLASSES)
-    by_class = found.pixel_distance.view(-1, per_class).argsort(dim=1)[:, :SHEET_PER_CLASS]
-    rows = (by_class + torch.arange(0, len(images), per_class).unsqueeze(1)).flatten().tolist()
-    pictures, labels = [], []
-    for row in rows:
-        sample = Image.fromarray((images[row].permute(1, 2, 0) * 255).round().byte().numpy())
-        neighbors = [training.images[int(chosen[row])] for chosen in (found.by_pixels, found.by_features)]
-        pictures += [sample, *map(Image.fromarray, neighbors)]
-        labels += [
-            f"{SCENE_CLASSES[row // per_class]} (drawn)",
-            f"pixels {found.pixel_distance[row]:.1f}",
-            f"features {found.feature_distance[row]:.2f}",
+def measure_map_model(
+    segmenter: Segmenter,
+    placed: MappedScenes,
+    remade: Mapping[str, Tensor],
+    settings: Mapping[str, SamplingOptions],
+    quick: bool,
+) -> dict[str, Any]:
+    """Whether what was drawn by a map stands where the map says, beside what can and what cannot be expected."""
+    told, real = torch.from_numpy(placed.maps).long(), to_unit(placed.images)
+    groups = {"real scenes": real, **{f"{REMADE}, {name}": images for name, images in remade.items()}}
+    # Scenes of one class look alike: what a picture scores that knew only its class is where the scale begins.
+    groups["other scenes of the class"] = real.roll(len(SCENE_CLASSES), 0)
+    drawer = load_drawer(ASSETS / "scenes_segmentation_transformer.safetensors")
+    figures: dict[str, Any] = {}
+    if drawer is not None:
+        conditions = [get_condition(drawer[0], segmentation=batch) for batch in told.split(BATCH)]
+        drawn, figures["seconds_per_image"] = draw_samples(drawer, conditions, settings)
+        figures["is_guided"] = conditions[0].null_prefix is not None
+        groups |= {f"samples, {name}": images for name, images in drawn.items()}
+        sample = drawn["node defaults"]
+        columns = {"sample": sample, "as it is read": read_places(segmenter, sample), "real scene": real}
+        path = result_path("maps.png", quick)
+        report_sheet(draw_maps(range(len(SCENE_CLASSES)), told, columns, path))
+    return {**figures, "scores": measure_maps(segmenter, groups, told)}
+
+
+def measure_box_model(
+    segmenter: Segmenter,
+    placed: MappedScenes,
+    remade: Mapping[str, Tensor],
+    settings: Mapping[str, SamplingOptions],
+    quick: bool,
+) -> dict[str, Any]:
+    """Whether objects are drawn in the boxes asked for, where there is a model that is told boxes."""
+    drawer = load_drawer(ASSETS / "scenes_boxes_transformer.safetensors")
+    if drawer is None:
+        return {}
+    rows = [row for row, boxes in enumerate(placed.boxes) if boxes]
+    layouts, real = [placed.boxes[row] for row in rows], to_unit(placed.images[rows])
+    parts = [layouts[start : start + BATCH] for start in range(0, len(layouts), BATCH)]
+    conditions = [get_condition(drawer[0], boxes=part) for part in parts]
+    drawn, seconds = draw_samples(drawer, conditions, settings)
+    groups = {"real scenes": real, **{f"{REMADE}, {name}": images[rows] for name, images in remade.items()}}
+    groups["other scenes"] = real.roll(1, 0)
+    groups |= {f"samples, {name}": images for name, images in drawn.items()}
+    scores = measure_boxes(segmenter, groups, layouts)
+    path = result_path("boxes.png", quick)
+    report_sheet(draw_boxes(range(min(12, len(rows))), layouts, drawn["node defaults"], real, path))
+    return {"seconds_per_image": seconds, "is_guided": conditions[0].null_prefix is not None, "scores": scores}
+
+
+def summarize(figures: Mapping[str, Any], versions: Sequence[str]) -> list[list[str]]:
+    """The figures that a card quotes, a column for each version; what one of them lacks stays empty."""
+    rows = []
+    for group, scores in figures["reconstruction"].items():
+        for name, text in {"psnr_mean_db": "PSNR, dB", "perceptual": "perceptual distance (lite0)"}.items():
+            if name in scores[EMBEDDED]:
+                rows.append([f"{group}, {text}", *(f"{scores[version][name]:.2f}" for version in versions)])
+    accuracy = figures["classes"].get("accuracy_percent", {})
+    nearest = figures["classes"].get("nearest_training_scene", {})
+    for setting in SETTINGS:
+        shown = [accuracy.get(f"{version}, {setting}", {}) for version in versions]
+        rows.append(
+            [f"samples that show their class, {setting}, %", *(f"{row['all']:.1f}" if row else "" for row in shown)]
+        )
+    for setting in SETTINGS:
+        found = [nearest.get(f"{version}, {setting}", {}) for version in versions]
+        text = f"nearest training scene, {setting}, median and least gray levels"
+        cells = (f"{row['pixels_median']:.1f}, {row['pixels_least']:.1f}" if row else "" for row in found)
+        rows.append([text, *cells])
+    for part, (figure, text) in PLACE_FIGURES.items():
+        lines: dict[str, dict[str, str]] = {}
+        for name, row in figures[part].get("scores", {}).items():
+            # Only tokenizers are measured in several versions.
+            line, _, version = name.partition(", ") if name.startswith(REMADE) else (name, "", EMBEDDED)
+            lines.setdefault(line, {})[version] = f"{row[figure]:.1f}"
+        rows += [
+            [text.format(line), *(cells.get(version, "") for version in versions)] for line, cells in lines.items()
         ]
-    labelled_sheet(pictures, labels, columns=6).save(path)
-    return path
+    return rows
+
+
+def report_sheet(path: Path) -> None:
+    print(f"\nwritten: {path}")
 
 
 if __name__ == "__main__":

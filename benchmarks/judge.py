@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.report import print_table
 from taming.data import SCENE_CLASSES
 
 INPUT_PX = 64
@@ -57,10 +60,39 @@ def train_judge(images: np.ndarray, labels: np.ndarray, epochs: int, seed: int =
     return judge.eval()
 
 
+def measure_judge(judge: SceneClassifier, groups: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """How far to trust the judge: its accuracy on pictures (B, 3, H, W) with their labels (B,), in percent."""
+    figures = {name: accuracy(judge, images, labels) for name, (images, labels) in groups.items()}
+    rows = [[f"{len(groups[name][0])} {name}", f"{value:.1f}"] for name, value in figures.items()]
+    print_table("The judge, trained on real scenes only", ["its accuracy on", "percent"], rows)
+    return figures
+
+
+def measure_classes(judge: SceneClassifier, drawn: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
+    """How many samples show their class, in percent; of each group as many of each class in turn, (B, 3, H, W)."""
+    figures = {}
+    for name, images in drawn.items():
+        by_class = images.unflatten(0, (len(SCENE_CLASSES), -1))  # (classes, per class, 3, H, W)
+        shares = [accuracy(judge, one, torch.full((len(one),), label)) for label, one in enumerate(by_class)]
+        figures[name] = {"all": sum(shares) / len(shares), **dict(zip(SCENE_CLASSES, shares, strict=True))}
+    rows = [[line, *(f"{row[line]:.1f}" for row in figures.values())] for line in (*SCENE_CLASSES, "all")]
+    per_class = len(next(iter(drawn.values()))) // len(SCENE_CLASSES)
+    print_table(f"Samples that show their class, percent of {per_class} each", ["", *figures], rows)
+    return figures
+
+
+def accuracy(judge: SceneClassifier, images: Tensor, labels: Tensor) -> float:
+    return 100 * (predict(judge, images) == labels).float().mean().item()
+
+
 def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Mirror, blur and dim, so that the judge looks at what is shown rather than at how sharp it is."""
+    """Mirror at random, and soften."""
     mirrored = torch.from_numpy(rng.random(len(images)) < 0.5)
-    images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+    return soften(torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images), rng)
+
+
+def soften(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Blur and dim, so that a judge looks at what is shown rather than at how sharp it is."""
     if rng.random() < 0.5:
         images = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
     return (images * float(rng.uniform(0.85, 1.15))).clamp(0, 1)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from benchmarks.judge import SceneClassifier, describe, to_unit
+from benchmarks.photographs import to_picture
+from benchmarks.report import print_table
+from taming.data import SCENE_CLASSES
+from taming.viz import labelled_sheet
 
 THUMBNAIL_PX = 32
+SHEET_PER_CLASS = 2
 CHUNK = 512  # training scenes read or compared at once
 
 
@@ -56,6 +64,45 @@ def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     """Euclidean distance to the nearest row of `bank` and its number, for each row of `queries`."""
     distances = torch.cat([torch.cdist(queries, chunk, compute_mode=EXACT) for chunk in bank.split(CHUNK)], dim=1)
     return distances.min(1)
+
+
+def measure_copies(judge: SceneClassifier, bank: Bank, groups: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
+    """How near pictures, (B, 3, H, W) in [0, 1], come to a training scene: samples, and what cannot be copies."""
+    figures = {}
+    for name, images in groups.items():
+        found = find_neighbors(judge, bank, images)
+        figures[name] = {
+            "pixels_median": found.pixel_distance.median().item(),
+            "pixels_least": found.pixel_distance.min().item(),
+            "features_median": found.feature_distance.median().item(),
+            "features_least": found.feature_distance.min().item(),
+        }
+    names = list(next(iter(figures.values())))
+    rows = [[group, *(f"{row[name]:.3g}" for name in names)] for group, row in figures.items()]
+    print_table("Distance to the nearest training scene (pixels: RMS gray levels at 32 px)", ["", *names], rows)
+    return figures
+
+
+def draw_nearest(judge: SceneClassifier, bank: Bank, training: np.ndarray, images: Tensor, path: Path) -> Path:
+    """The samples of each class that come nearest to a training scene, each beside the scenes it comes nearest to.
+
+    `images` are as many of each class in turn, (B, 3, H, W) in [0, 1]; `training` are the pictures of the bank.
+    """
+    found = find_neighbors(judge, bank, images)
+    per_class = len(images) // len(SCENE_CLASSES)
+    by_class = found.pixel_distance.view(-1, per_class).argsort(dim=1)[:, :SHEET_PER_CLASS]
+    rows = (by_class + torch.arange(0, len(images), per_class).unsqueeze(1)).flatten().tolist()
+    pictures, labels = [], []
+    for row in rows:
+        neighbors = [training[int(chosen[row])] for chosen in (found.by_pixels, found.by_features)]
+        pictures += [to_picture(images[row]), *map(Image.fromarray, neighbors)]
+        labels += [
+            f"{SCENE_CLASSES[row // per_class]} (drawn)",
+            f"pixels {found.pixel_distance[row]:.1f}",
+            f"features {found.feature_distance[row]:.2f}",
+        ]
+    labelled_sheet(pictures, labels, columns=6).save(path)
+    return path
 
 
 EXACT = "donot_use_mm_for_euclid_dist"  # the expanded formula loses small distances, which matter most here

@@ -43,6 +43,17 @@ def write_results(name: str, quick: bool, figures: dict[str, Any]) -> Path:
     return path
 
 
+def write_summary(name: str, quick: bool, title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
+    """Write one Markdown table to benchmarks/results/, for the cards of the models to quote; print it too."""
+    print_table(title, header, rows)
+    lines = [" | ".join(map(str, row)) for row in (header, ["---"] * len(header), *rows)]
+    warning = "A quick run: these figures mean nothing.\n\n" if quick else ""
+    path = result_path(name, quick)
+    path.write_text(f"{title}\n\n{warning}" + "".join(f"| {line} |\n" for line in lines), encoding="utf-8")
+    print(f"\nwritten: {path}")
+    return path
+
+
 def machine() -> dict[str, object]:
     return {
         "processor": processor_name(),

@@ -54,7 +54,7 @@ class Optimizer:
     weight_decay: float = 0.0
     warmup_steps: int = 0
     schedule: Literal["cosine", "constant"] = "cosine"
-    clip_norm: float = 1.0
+    clip_norm: float = 1.0  # of all gradients together; 0: no clipping
 
 
 @dataclass(frozen=True)

@@ -496,3 +496,13 @@ def test_restarts_keep_a_cosine_codebook_in_use_too():
     """Measured: 16% to 26% without, 100% with restarts."""
     assert share_used_after_training(CosineQuantizer, set()) < 0.4
     assert share_used_after_training(CosineQuantizer, {"restart"}) > 0.95
+
+
+@pytest.mark.parametrize("kind", [VectorQuantizer, EMAVectorQuantizer, CosineQuantizer, DotQuantizer])
+def test_half_precision_around_a_quantizer_chooses_the_same_codes(kind):
+    """Rounded to bfloat16, distances of near codes are in another order."""
+    z = latents(3, batch=4, dim=16, height=16, width=16)
+    quantizer = with_random_codes(kind(256, 16), 4).eval()
+    plain = quantizer(z)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(quantizer(z).indices, plain.indices)

@@ -41,7 +41,9 @@ class CosineQuantizer(nn.Module):
 
     def scores(self, z: Tensor) -> Tensor:
         """Cosine of the angle of each latent of z (B, D, h, w) to each code, (B, K, h, w) in [-1, 1]."""
-        return torch.einsum("bdhw,kd->bkhw", self._directions(z), self._unit_codes(z))
+        directions, codes = self._directions(z), self._unit_codes(z)
+        with torch.autocast(z.device.type, enabled=False):  # the entropy of the scores is sharp
+            return torch.einsum("bdhw,kd->bkhw", directions, codes)
 
     @torch.no_grad()
     def start_at(self, vectors: Tensor) -> None:

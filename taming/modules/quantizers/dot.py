@@ -40,7 +40,9 @@ class DotQuantizer(nn.Module):
 
     def scores(self, z: Tensor) -> Tensor:
         """Dot product of each latent of z (B, D, h, w) with each code, (B, K, h, w) float32."""
-        return torch.einsum("bdhw,kd->bkhw", z.float(), codebook(self.embedding, self.num_codes, z).float())
+        codes = codebook(self.embedding, self.num_codes, z).float()
+        with torch.autocast(z.device.type, enabled=False):  # which would choose other codes
+            return torch.einsum("bdhw,kd->bkhw", z.float(), codes)
 
     def _soft_codes(self, scores: Tensor, indices: Tensor) -> Tensor:
         """The codes of `indices` with the gradient of the mean code under the softmax of `scores` (B, K, h, w)."""

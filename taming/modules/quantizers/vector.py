@@ -111,4 +111,5 @@ def squared_distances(z: Tensor, codes: Tensor) -> Tensor:
     """From each vector of `z` (B, D, h, w) to each of `codes` (K, D), (B*h*w, K) float32."""
     flat = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1]).float()  # (B*h*w, D)
     codes = codes.float()
-    return flat.pow(2).sum(1, keepdim=True) + codes.pow(2).sum(1) - 2 * flat @ codes.T
+    with torch.autocast(z.device.type, enabled=False):  # which would multiply in half precision
+        return flat.pow(2).sum(1, keepdim=True) + codes.pow(2).sum(1) - 2 * flat @ codes.T

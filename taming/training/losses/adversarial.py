@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+GRADIENT_SCALE = 2.0**10  # a power of two, so that float32 gives the same bits
 AdversarialKind = Literal["hinge", "vanilla"]
 
 
@@ -51,9 +52,18 @@ def adaptive_weight(reconstruction: Tensor, realism: Tensor, last_layer: Tensor)
 
     The norms are taken in float32, where half precision would overflow.
     """
-    (rec_grad,) = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
-    (real_grad,) = torch.autograd.grad(realism, last_layer, retain_graph=True)
-    return (rec_grad.float().norm() / (real_grad.float().norm() + 1e-4)).clamp(0, 1e4).detach()
+    rec_norm, real_norm = (_gradient_norm(loss, last_layer) for loss in (reconstruction, realism))
+    return (rec_norm / (real_norm + 1e-4)).clamp(0, 1e4).detach()
+
+
+def _gradient_norm(loss: Tensor, layer: Tensor) -> Tensor:
+    """Of the gradient of `loss` at `layer`, scaled on its way through half precision, unless that is too much."""
+    for scale in (GRADIENT_SCALE, 1.0):
+        (gradient,) = torch.autograd.grad(loss * scale, layer, retain_graph=True)
+        norm = gradient.float().norm() / scale
+        if norm.isfinite():
+            break
+    return norm
 
 
 def realism_loss(fake: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def open_pictures(
     if images:
         return split(connected_pictures(images, labels, contexts), recipe.data.held_out)
     with blaming("recipe"):
-        return open_data(recipe.data, cache)
+        return open_data(recipe.data, cache, check=host.cancel_if_asked)
 
 
 def connected_pictures(

@@ -29,6 +29,7 @@ class PictureCache:
 
     folder: Path
     size_px: int
+    check: Callable[[], None] = lambda: None  # called again and again while it is filled; what it raises ends that
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def stored_pictures(
     _log.info("Decoding %d pictures into %s.", count, data)
     try:
         data.parent.mkdir(parents=True, exist_ok=True)
-        _fill(data, count, cache.size_px, decode, notes)
+        _fill(data, count, cache, decode, notes)
     except OSError as error:
         raise TamingError(
             f"The pictures cannot be stored in {cache.folder}: {error}. "
@@ -78,14 +79,14 @@ def stored_pictures(
 def _fill(
     data: Path,
     count: int,
-    size_px: int,
+    cache: PictureCache,
     decode: Callable[[int], tuple[np.ndarray, int]],
     notes: Callable[[], dict[str, str]],
 ) -> None:
     def prepare(number: int) -> tuple[np.ndarray, int]:
         image, source = decode(number)
         height, width = image.shape[:2]
-        factor = size_px / min(height, width)
+        factor = cache.size_px / min(height, width)
         return Sample(image).resized(max(1, round(width * factor)), max(1, round(height * factor))).image, source
 
     rows, start, checksum = [], 0, 0
@@ -93,6 +94,7 @@ def _fill(
     try:
         with partial.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
             for first in range(0, count, _BLOCK):
+                cache.check()
                 for image, source in pool.map(prepare, range(first, min(first + _BLOCK, count))):
                     pixels = np.ascontiguousarray(image).tobytes()
                     file.write(pixels)

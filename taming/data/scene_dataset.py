@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +29,13 @@ def render_dataset(
     first_seed: int = 0,
     num_workers: int = 1,
     num_objects: int = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[Path, Path]:
     """Write `images.npy`, (N, size, size, 3) uint8, and `labels.npy`, (N,) uint8, into `folder`; returns both paths.
 
     Scene i has label i modulo the number of classes, seed `first_seed` + i and up to `num_objects` objects. The
-    images appear under their name only when all are done. With several workers a script
-    must call this under `if __name__ == "__main__"`.
+    images appear under their name only when all are done; `check` is called again and again on the way, and what it
+    raises ends it. With several workers a script must call this under `if __name__ == "__main__"`.
 
     Raises:
         ValueError: for fewer than one scene or worker, or what `render_scene` refuses.
@@ -51,13 +53,19 @@ def render_dataset(
     starts = range(0, num_scenes, CHUNK)
     if num_workers == 1:
         for start in starts:
+            check()
             render_chunk(partial_path, start, first_seed, num_objects)
     else:
         # Spawned rather than forked: the caller may have torch threads running.
         with ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) as pool:
             jobs = [pool.submit(render_chunk, partial_path, start, first_seed, num_objects) for start in starts]
-            for job in jobs:
-                job.result()
+            try:
+                for job in jobs:
+                    check()
+                    job.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
     np.save(labels_path, (np.arange(num_scenes) % len(SCENE_CLASSES)).astype(np.uint8))
     partial_path.replace(images_path)
     return images_path, labels_path

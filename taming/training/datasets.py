@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,8 +35,12 @@ class Data:
     box_names: tuple[str, ...] = ()  # what the labels of their boxes are called
 
 
-def open_data(settings: DataSettings, cache: Path, num_workers: int = 1) -> Data:
+def open_data(
+    settings: DataSettings, cache: Path, num_workers: int = 1, check: Callable[[], None] = lambda: None
+) -> Data:
     """Open what `settings` name; decoded pictures and rendered scenes are kept in folder `cache`.
+
+    `check` is called again and again while they are made; what it raises ends that.
 
     Raises: TamingError if there is nothing to train on.
     """
@@ -44,16 +49,16 @@ def open_data(settings: DataSettings, cache: Path, num_workers: int = 1) -> Data
         objects = f"-{settings.num_objects}-objects" if settings.num_objects else ""
         folder = cache / f"scenes-{settings.size_px}px-{first_seed}-{count}{objects}"
         if not (folder / "images.npy").exists():
-            render_dataset(folder, count, settings.size_px, first_seed, num_workers, settings.num_objects)
+            render_dataset(folder, count, settings.size_px, first_seed, num_workers, settings.num_objects, check)
         return SceneDataset(folder, first_seed, settings.num_objects, settings.has_maps)
 
     if not settings.folder:
-        training, held_out = (
-            scenes(settings.first_seed, settings.count),
-            scenes(settings.held_out_seed, settings.held_out),
-        )
+        training = scenes(settings.first_seed, settings.count)
+        held_out = scenes(settings.held_out_seed, settings.held_out)
         return Data(training, held_out, OBJECT_NAMES if settings.has_maps else ())
-    pictures = open_pictures(settings.folder, settings.labels, settings.min_px, PictureCache(cache, settings.size_px))
+    pictures = open_pictures(
+        settings.folder, settings.labels, settings.min_px, PictureCache(cache, settings.size_px, check)
+    )
     if settings.boxes:
         boxed = BoxedPictures(pictures, settings.boxes)
         return replace(split(boxed, settings.held_out), box_names=boxed.box_names)

@@ -74,3 +74,18 @@ def test_boxes_come_with_their_names(pictures, tmp_path):
 def test_maps_and_boxes_at_once_are_refused():
     with pytest.raises(ConfigError, match="maps and boxes"):
         Recipe("vqgan", Optimizer(1e-3), (Phase(1, 1),), {}, data=DataSettings(folder="a", maps="b", boxes="c"))
+
+
+@pytest.mark.parametrize("source", ["pictures", "scenes"])
+def test_opening_can_be_stopped_and_done_again(source, pictures, tmp_path):
+    class Stopped(BaseException):
+        pass
+
+    def stop() -> None:
+        raise Stopped
+
+    settings = DataSettings(folder=str(pictures) if source == "pictures" else "", **COUNTS)
+    for num_workers in (1, 2) if source == "scenes" else (1,):
+        with pytest.raises(Stopped):
+            open_data(settings, tmp_path / "cache", num_workers, check=stop)
+    assert len(open_data(settings, tmp_path / "cache").held_out) in (2, 3)

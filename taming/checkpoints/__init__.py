@@ -7,7 +7,7 @@ from .metadata import codebook_fingerprint
 from .plan_transformer import TransformerPlan, companion_files, plan_transformer
 from .plan_vqgan import VQGANPlan, plan_vqgan
 from .read import Checkpoint, read_checkpoint
-from .save import save_checkpoint
+from .save import save_checkpoint, write_weights
 
 __all__ = [
     "Checkpoint",
@@ -25,4 +25,5 @@ __all__ = [
     "read_checkpoint",
     "save_checkpoint",
     "weights_file",
+    "write_weights",
 ]

@@ -73,9 +73,17 @@ def write_checkpoint(
         key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
         for key, tensor in weights.items()
     }
+    write_weights(ready, path, {**(extra or {}), METADATA_KEY: encode_metadata(metadata)})
+
+
+def write_weights(weights: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write contiguous `weights`, on the CPU, to the safetensors file `path`, at once or not at all.
+
+    Raises: CheckpointError if there is no space.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(ready, unfinished, metadata={**(extra or {}), METADATA_KEY: encode_metadata(metadata)})
+        save_file(weights, unfinished, metadata=metadata)
         os.replace(unfinished, path)
     except SafetensorError as error:
         raise CheckpointError(

@@ -1,18 +1,14 @@
-"""Objects of one's own in a task: what a run's state remembers of them, and how a model of one's own is saved."""
+"""Objects of one's own in a task: what a run's state remembers of them, and whether a file can describe a model."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import nn
 
-from ..errors import CheckpointError, ConfigError
-from ..wording import shorten_error, shorten_text
+from ..errors import ConfigError
+from ..wording import shorten_text
 
 
 def describe_plugged(**objects: object) -> dict[str, str]:
@@ -46,20 +42,3 @@ def has_own_layers(model: nn.Module, described: nn.Module) -> bool:
     """Whether `model` is not made like `described`, which its configuration builds: a file could not describe it."""
     mine, usual = ([(name, type(part)) for name, part in whole.named_modules()] for whole in (model, described))
     return mine != usual
-
-
-def save_own_weights(model: nn.Module, path: Path) -> None:
-    """Write all weights of `model` to the safetensors file `path`, at once or not at all, without a description.
-
-    Raises: CheckpointError if the disk is full.
-    """
-    unfinished = path.with_suffix(".part")
-    try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, unfinished)
-        os.replace(unfinished, path)
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path} cannot be written: {shorten_error(error)}. Free some space there, or choose another folder."
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints import load_vqgan, save_checkpoint
+from ..checkpoints import load_vqgan, save_checkpoint, write_weights
 from ..configs import config_from_dict
 from ..data import Augmentation
 from ..errors import ConfigError
@@ -37,7 +37,7 @@ from .losses import (
     reconstruction_loss,
 )
 from .optimizers import adamw
-from .plugged import describe_plugged, has_own_layers, loss_name, save_own_weights
+from .plugged import describe_plugged, has_own_layers, loss_name
 from .recipe import Recipe
 from .schedules import AdversarialSchedule, GumbelTemperature
 from .start import EMA_AVERAGES, start_vqgan_from
@@ -299,14 +299,13 @@ class VQGANTask:
 
         Of a model with layers of one's own the weights are saved alone: `read_checkpoint` gives them back.
         """
-        config = self.model.config
+        config, weights = self.model.config, self.model.state_dict()
         with torch.device("meta"):
             described = VQModel(config)
         if has_own_layers(self.model, described):
             log.warning("%s holds the weights alone: build your model, then load them into it.", path.name)
-            save_own_weights(self.model, path)
+            write_weights({name: weight.cpu().contiguous() for name, weight in weights.items()}, path)
             return
-        weights = self.model.state_dict()
         if config.quantizer == "ema":
             config = replace(config, quantizer="vq")
             weights = {key: value for key, value in weights.items() if key not in EMA_AVERAGES}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from full_disk import full_disk
 from recipes import VQGAN, write_recipe
 from short_runs import differences, read_state
-from taming.checkpoints import load_vqgan, read_checkpoint
+from taming.checkpoints import load_vqgan, read_checkpoint, write_weights
 from taming.configs import config_from_dict
 from taming.data import Sample
 from taming.errors import CheckpointError, ConfigError, TamingError
@@ -20,7 +20,7 @@ from taming.models import VQModel, VQModelConfig
 from taming.training.batches import step_rng
 from taming.training.datasets import Data
 from taming.training.loop import train
-from taming.training.plugged import describe_plugged, save_own_weights
+from taming.training.plugged import describe_plugged
 from taming.training.recipe import read_recipe
 from taming.training.vqgan import VQGANTask
 
@@ -195,8 +195,8 @@ def test_a_model_where_only_a_decoder_is_trained_is_refused(run_folder, scenes):
 
 def test_weights_alone_that_fill_the_disk_are_told_and_the_file_before_them_is_kept(tmp_path):
     file = tmp_path / "model.safetensors"
-    save_own_weights(Hinge(), file)
+    write_weights(Hinge().state_dict(), file)
     before = file.read_bytes()
     with full_disk(1000), pytest.raises(CheckpointError, match="model.safetensors cannot be written.*Free some space"):
-        save_own_weights(own_model(), file)
+        write_weights(own_model().state_dict(), file)
     assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]

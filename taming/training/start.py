@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints import load_transformer, load_vqgan
-from ..conditioning import MAP_KINDS
 from ..errors import ConfigError
 from ..models.transformer import Transformer
 from ..models.vqgan import VQModel
@@ -33,9 +32,8 @@ def start_vqgan_from(model: VQModel, path: str) -> None:
 def start_transformer_from(model: Transformer, path: str) -> None:
     """Give `model` the weights at `path`, of a transformer of the same shape but for what it is told.
 
-    The cells of the grid keep what was learned of their positions, whatever is told before them. Positions that are new
-    start at zero; those of a map start as those of the cells that it lies under, so that it is found there at once.
-    Layers that read a context start from chance where they are new.
+    The cells of the grid keep what was learned of their positions, whatever is told before them; positions that are
+    new start at zero. Layers that read a context start from chance where they are new.
 
     Raises: ConfigError if they are of another architecture; what `load_transformer` raises.
     """
@@ -47,11 +45,9 @@ def start_transformer_from(model: Transformer, path: str) -> None:
         )
     weights = {key: value for key, value in source.state_dict().items() if not key.startswith("cond_stage.")}
     if source.config.n_embd == model.config.n_embd:
-        offset = _first_cell(model) - _first_cell(source)
-        positions = _moved(weights["pos_emb"], offset, model.config.block_size)
-        if model.config.condition.kind in (*MAP_KINDS, "coordinates") and offset > 0:
-            positions[:, :offset] = weights["pos_emb"][:, :offset]  # where each cell is predicted
-        weights["pos_emb"] = positions
+        weights["pos_emb"] = _moved(
+            weights["pos_emb"], _first_cell(model) - _first_cell(source), model.config.block_size
+        )
     for key, value in model.state_dict().items():
         if ".cross." in key or ".ln_cross." in key:
             weights.setdefault(key, value)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .quantized import Quantized
-from .vector import codebook, nearest_codes
+from .vector import codebook, nearest_codes, without_autocast
 
 
 class CosineQuantizer(nn.Module):
@@ -42,7 +42,7 @@ class CosineQuantizer(nn.Module):
     def scores(self, z: Tensor) -> Tensor:
         """Cosine of the angle of each latent of z (B, D, h, w) to each code, (B, K, h, w) in [-1, 1]."""
         directions, codes = self._directions(z), self._unit_codes(z)
-        with torch.autocast(z.device.type, enabled=False):  # the entropy of the scores is sharp
+        with without_autocast(z.device):
             return torch.einsum("bdhw,kd->bkhw", directions, codes)
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .quantized import Quantized
-from .vector import codebook
+from .vector import codebook, without_autocast
 
 
 class DotQuantizer(nn.Module):
@@ -41,7 +41,7 @@ class DotQuantizer(nn.Module):
     def scores(self, z: Tensor) -> Tensor:
         """Dot product of each latent of z (B, D, h, w) with each code, (B, K, h, w) float32."""
         codes = codebook(self.embedding, self.num_codes, z).float()
-        with torch.autocast(z.device.type, enabled=False):  # which would choose other codes
+        with without_autocast(z.device):
             return torch.einsum("bdhw,kd->bkhw", z.float(), codes)
 
     def _soft_codes(self, scores: Tensor, indices: Tensor) -> Tensor:

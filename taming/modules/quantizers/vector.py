@@ -1,6 +1,8 @@
 """Nearest-neighbor vector quantization with a learned codebook (van den Oord et al. 2017, arXiv:1711.00937)."""
 
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -107,9 +109,15 @@ def closeness(z: Tensor, codes: Tensor) -> Tensor:
     return -distances.permute(0, 3, 1, 2)  # (B, K, h, w)
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Where what is in float32 is computed in it: half precision would choose other codes."""
+    # Not every device knows autocast, `meta` among those that do not.
+    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
+
+
 def squared_distances(z: Tensor, codes: Tensor) -> Tensor:
     """From each vector of `z` (B, D, h, w) to each of `codes` (K, D), (B*h*w, K) float32."""
     flat = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1]).float()  # (B*h*w, D)
     codes = codes.float()
-    with torch.autocast(z.device.type, enabled=False):  # which would multiply in half precision
+    with without_autocast(z.device):
         return flat.pow(2).sum(1, keepdim=True) + codes.pow(2).sum(1) - 2 * flat @ codes.T

@@ -83,12 +83,18 @@ def write_weights(weights: dict[str, Tensor], path: Path, metadata: dict[str, st
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        unfinished.touch()
+        mode = unfinished.stat().st_mode
         save_file(weights, unfinished, metadata=metadata)
-        os.replace(unfinished, path)
-    except SafetensorError as error:
+        # safetensors puts a file there that only its owner may read. Drives without modes refuse to change any.
+        if unfinished.stat().st_mode != mode:
+            unfinished.chmod(mode)
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path} cannot be written: {shorten_error(error)}. Free some space there, or choose another folder."
         ) from error
+    else:
+        os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
 

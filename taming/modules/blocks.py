@@ -3,16 +3,29 @@
 Attribute names are those of the published checkpoints (taming-transformers `diffusionmodules/model.py`).
 """
 
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpointing import Checkpointed
+from .doubling import convolve_doubled
+from .memory import laid_out
+from .strips import add_in_strips, attend, in_strips, needs_strips, normalization
 
 
-def group_norm(channels: int, operations: ModuleType) -> nn.Module:
+def group_norm(channels: int, operations: ModuleType) -> nn.GroupNorm:
     return operations.GroupNorm(num_groups=32, num_channels=channels, eps=1e-6)
+
+
+def norm_silu_conv(norm: nn.GroupNorm, conv: Callable[[Tensor], Tensor], x: Tensor, overwrite: bool = False) -> Tensor:
+    """A 3x3 convolution of the normalized and activated `x`; `overwrite` allows the result in its place."""
+    if needs_strips(x):
+        normalized = normalization(norm, x)
+        return in_strips(lambda strip: conv(F.silu(normalized(strip), inplace=True)), x, 1, overwrite=overwrite)
+    return conv(F.silu(norm(x), inplace=not torch.is_grad_enabled()))
 
 
 class ResnetBlock(nn.Module):
@@ -30,9 +43,17 @@ class ResnetBlock(nn.Module):
         self.has_shortcut = in_channels != out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
-        return (self.nin_shortcut(x) if self.has_shortcut else x) + h
+        h = norm_silu_conv(self.norm1, self.conv1, x)
+        h = norm_silu_conv(self.norm2, lambda h: self.conv2(self.dropout(h)), h, overwrite=True)
+        if self.has_shortcut and needs_strips(x):
+            return add_in_strips(self.nin_shortcut, x, to=h)
+        return add(self.nin_shortcut(x) if self.has_shortcut else x, h)
+
+
+def add(x: Tensor, h: Tensor) -> Tensor:
+    """x + h, in the memory of `h` where that is new and nothing will ask for it."""
+    in_place = x.dtype == h.dtype and not torch.is_grad_enabled()  # autocast may leave two types
+    return h.add_(x) if in_place else x + h
 
 
 class AttnBlock(nn.Module):
@@ -48,9 +69,14 @@ class AttnBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm(x)
-        q, k, v = (layer(normed).flatten(2).transpose(1, 2).unsqueeze(1) for layer in (self.q, self.k, self.v))
-        h = F.scaled_dot_product_attention(q, k, v)  # (B, 1, H*W, C)
-        return x + self.proj_out(h.squeeze(1).transpose(1, 2).reshape(x.shape))
+        q, k, v = (positions_first(layer(normed)) for layer in (self.q, self.k, self.v))  # (B, 1, H*W, C)
+        h = attend(q, k, v).squeeze(1).transpose(1, 2).reshape(x.shape)  # (B, C, H, W)
+        return add(x, self.proj_out(laid_out(h)))
+
+
+def positions_first(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, 1, H*W, C), contiguous: the kernels that build no matrix of weights want that."""
+    return x.flatten(2).transpose(1, 2).unsqueeze(1).contiguous()
 
 
 class Downsample(nn.Module):
@@ -65,6 +91,10 @@ class Downsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.with_conv:
             return F.avg_pool2d(x, 2)
+        # Two rows, though one below would do: strips and what they make begin at even rows.
+        return in_strips(self._convolve, x, halo=2) if needs_strips(x) else self._convolve(x)
+
+    def _convolve(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
@@ -76,10 +106,14 @@ class Upsample(nn.Module):
         self.with_conv = with_conv
         if with_conv:
             self.conv = operations.Conv2d(channels, channels, 3, padding=1)
+            # The layer is given the picture before doubling. Its own forward still fetches, casts or patches its
+            # weights, as a host may need, and torch lets a layer say what is then done with them.
+            self.conv._conv_forward = convolve_doubled
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        return self.conv(x) if self.with_conv else x
+        if not self.with_conv:
+            return F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return in_strips(self.conv, x, halo=1, growth=4) if needs_strips(x, growth=4) else self.conv(x)
 
 
 class MidBlock(Checkpointed):
@@ -105,11 +139,16 @@ class Level(Checkpointed):
         self.block = nn.ModuleList(ResnetBlock(i, o, dropout, operations) for i, o in widths)
         self.attn = nn.ModuleList(AttnBlock(o, operations) for _, o in widths if attention)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def steps(self) -> Iterator[nn.Module]:
+        """What runs, in order."""
         for index, block in enumerate(self.block):
-            x = self.run(block, x)
+            yield block
             if self.attn:
-                x = self.run(self.attn[index], x)
+                yield self.attn[index]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step in self.steps():
+            x = self.run(step, x)
         return x
 
 
@@ -127,9 +166,10 @@ class DownLevel(Level):
         super().__init__(widths, attention, dropout, operations)
         self.downsample = downsample
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = super().forward(x)
-        return x if self.downsample is None else self.run(self.downsample, x)
+    def steps(self) -> Iterator[nn.Module]:
+        yield from super().steps()
+        if self.downsample is not None:
+            yield self.downsample
 
 
 class UpLevel(Level):
@@ -146,6 +186,7 @@ class UpLevel(Level):
         super().__init__(widths, attention, dropout, operations)
         self.upsample = upsample
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = super().forward(x)
-        return x if self.upsample is None else self.run(self.upsample, x)
+    def steps(self) -> Iterator[nn.Module]:
+        yield from super().steps()
+        if self.upsample is not None:
+            yield self.upsample

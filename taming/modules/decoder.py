@@ -1,12 +1,14 @@
 """The VQGAN decoder: latents back to pixels (Esser et al. 2021, arXiv:2012.09841)."""
 
+from collections.abc import Iterable
 from types import ModuleType
+from typing import cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import MidBlock, UpLevel, Upsample, group_norm
+from .blocks import MidBlock, UpLevel, Upsample, group_norm, norm_silu_conv
 from .layout import ConvLayout
+from .memory import laid_out
 
 
 class Decoder(nn.Module):
@@ -26,7 +28,8 @@ class Decoder(nn.Module):
         self.conv_out = operations.Conv2d(widths[0], layout.out_ch, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        h = self.mid(self.conv_in(z))
-        for level in reversed(self.up):
-            h = level(h)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        h = self.mid(self.conv_in(laid_out(z)))
+        for level in cast("Iterable[UpLevel]", reversed(self.up)):
+            for step in level.steps():  # not `level(h)`: its first tensor would be held until its last is made
+                h = level.run(step, h)
+        return norm_silu_conv(self.norm_out, self.conv_out, h)

@@ -1,12 +1,14 @@
 """The VQGAN encoder: pixels to unquantized latents (Esser et al. 2021, arXiv:2012.09841)."""
 
+from collections.abc import Iterable
 from types import ModuleType
+from typing import cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import DownLevel, Downsample, MidBlock, group_norm
+from .blocks import DownLevel, Downsample, MidBlock, group_norm, norm_silu_conv
 from .layout import ConvLayout
+from .memory import laid_out
 
 
 class Encoder(nn.Module):
@@ -27,8 +29,8 @@ class Encoder(nn.Module):
         self.conv_out = operations.Conv2d(widths[-1], layout.z_channels, 3, padding=1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        h = self.conv_in(pixels)
-        for level in self.down:
-            h = level(h)
-        h = self.mid(h)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        h = self.conv_in(laid_out(pixels))
+        for level in cast("Iterable[DownLevel]", self.down):
+            for step in level.steps():  # not `level(h)`: its first tensor would be held until its last is made
+                h = level.run(step, h)
+        return norm_silu_conv(self.norm_out, self.conv_out, self.mid(h))

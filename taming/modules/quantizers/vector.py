@@ -1,5 +1,6 @@
 """Nearest-neighbor vector quantization with a learned codebook (van den Oord et al. 2017, arXiv:1711.00937)."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from .quantized import Quantized
 from .remap import Remap, RemappedQuantizer
+
+ROWS = 1024  # vectors that look for their code at a time
+DISTANCES = 2**20  # between them and a part of the codes
 
 
 class VectorQuantizer(RemappedQuantizer):
@@ -94,18 +98,39 @@ def codebook(embedding: nn.Module, num_codes: int, like: Tensor) -> Tensor:
     return embedding(torch.arange(num_codes, device=like.device))
 
 
+@torch.no_grad()
 def nearest_codes(z: Tensor, codes: Tensor) -> Tensor:
     """Index of the nearest of `codes` (K, D) for each vector of `z` (B, D, h, w); returns (B, h, w).
 
-    Distances are expanded as in the reference, in float32, so that near ties fall the same way.
+    Distances are expanded as in the reference, in float32, so that near ties fall the same way; of equally near codes
+    the first is taken. Only a part of the matrix of distances exists at a time.
     """
-    return squared_distances(z, codes).argmin(1).view(z.shape[0], *z.shape[2:])
+    parts = even_parts(vectors_of(z), ROWS)
+    return torch.cat([_nearest_in_turn(part, codes) for part in parts]).view(z.shape[0], *z.shape[2:])
+
+
+def _nearest_in_turn(vectors: Tensor, codes: Tensor) -> Tensor:
+    """Row of the nearest of `codes` (K, D) for each of `vectors` (N, D), a part of the codes after the other; (N,)."""
+    least = vectors.new_full((len(vectors),), torch.inf)
+    nearest = torch.zeros_like(least, dtype=torch.int64)
+    start = 0
+    for part in even_parts(codes, DISTANCES // max(1, len(vectors))):
+        distance, index = squared_distances(vectors, part).min(1)
+        nearest = torch.where(distance < least, index + start, nearest)
+        least = torch.minimum(distance, least)
+        start += len(part)
+    return nearest
+
+
+def even_parts(rows: Tensor, size: int) -> Sequence[Tensor]:
+    """`rows` in parts of nearly the same size, at most `size`: a product with few rows is rounded in another order."""
+    return rows.tensor_split(max(1, -(-len(rows) // size)))
 
 
 def closeness(z: Tensor, codes: Tensor) -> Tensor:
     """Minus the squared distance of each vector of `z` (B, D, h, w) to each of `codes` (K, D), (B, K, h, w)."""
     batch, _, height, width = z.shape
-    distances = squared_distances(z, codes).view(batch, height, width, -1)
+    distances = squared_distances(vectors_of(z), codes).view(batch, height, width, -1)
     return -distances.permute(0, 3, 1, 2)  # (B, K, h, w)
 
 
@@ -115,9 +140,15 @@ def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
 
 
-def squared_distances(z: Tensor, codes: Tensor) -> Tensor:
-    """From each vector of `z` (B, D, h, w) to each of `codes` (K, D), (B*h*w, K) float32."""
-    flat = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1]).float()  # (B*h*w, D)
+def vectors_of(z: Tensor) -> Tensor:
+    """The latents z (B, D, h, w) one by one, (B*h*w, D) float32."""
+    return z.permute(0, 2, 3, 1).reshape(-1, z.shape[1]).float()  # (B*h*w, D)
+
+
+def squared_distances(vectors: Tensor, codes: Tensor) -> Tensor:
+    """From each of `vectors` (N, D), float32, to each of `codes` (K, D), (N, K) float32."""
     codes = codes.float()
-    with without_autocast(z.device):
-        return flat.pow(2).sum(1, keepdim=True) + codes.pow(2).sum(1) - 2 * flat @ codes.T
+    with without_autocast(vectors.device):
+        # The product is a matrix of its own: added up onto the norms by `addmm`, from D = 256 on it rounds otherwise,
+        # and near ties fall another way than in the reference.
+        return (vectors.pow(2).sum(1, keepdim=True) + codes.pow(2).sum(1)).sub_(vectors @ codes.T, alpha=2)

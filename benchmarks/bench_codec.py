@@ -1,0 +1,170 @@
+"""Seconds to encode, decode and look for codes, beside the reference with the same weights and diffusers' VQModel.
+
+`python3 dev.py bench` runs it; by hand, PYTHONPATH must name the repository. Everything is timed in turns, in one
+process, each round in the reverse order of the one before, with a product of large matrices in every round; samples
+during which others took more than a tenth of the machine are dropped and counted. Peak memory comes from processes
+that hold one contender each. `--quick` only checks that the script works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks import ROOT
+from benchmarks.codec_rows import (
+    GFLOP,
+    NAMES,
+    OURS,
+    REFERENCE,
+    SHAPES,
+    Contender,
+    NotMeasured,
+    inputs,
+    make_contender,
+)
+from benchmarks.machine import Probes, summarize_rates
+from benchmarks.report import print_table, write_results
+from benchmarks.rounds import Steps, ratio, summarize, take_turns
+
+PROBES = "probes"
+TOLERANCE = 1e-5  # of the largest value of the reference, as in tests/parity
+WORK = [("decode", 256), ("decode", 512), ("encode", 256), ("nearest", 256), ("nearest", 1024)]
+QUICK_WORK = [("decode", 64), ("encode", 64), ("nearest", 256)]
+
+
+def main() -> None:
+    options = parse_arguments()
+    contenders, missing = make_contenders(options)
+    for name, reason in missing.items():
+        print(f"{name}: not measured: {reason}")
+    shape = {"width, multiples, codes, their width": SHAPES[options.shape]}
+    figures: dict[str, Any] = {"shape": shape, "not_measured": missing, "work": {}}
+    with torch.inference_mode():
+        for work, size in options.work:
+            figures["work"][f"{work} {size}"] = measure(work, size, contenders, options)
+    names = list(contenders)
+    del contenders  # the processes below may need the memory
+    for work, size in options.work:
+        figures["work"][f"{work} {size}"]["memory"] = measure_memory(work, size, names, options)
+    write_results("codec.json", options.quick, figures)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a tiny model, one round: to check the script")
+    parser.add_argument("--rounds", type=int, metavar="N", help="timed rounds (default 7)")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), metavar="NAME", help="; ".join(NAMES))
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 7)
+    options.shape = "tiny" if options.quick else "published f16"
+    options.work = QUICK_WORK if options.quick else WORK
+    return options
+
+
+def make_contenders(options: argparse.Namespace) -> tuple[dict[str, Contender], dict[str, str]]:
+    """Those that can be had here, and why the others cannot."""
+    contenders: dict[str, Contender] = {}
+    missing: dict[str, str] = {}
+    for name in options.only:
+        try:
+            contenders[name] = make_contender(name, options.shape)
+        except NotMeasured as reason:
+            missing[name] = str(reason)
+    return contenders, missing
+
+
+def measure(work: str, size: int, contenders: Mapping[str, Contender], options: argparse.Namespace) -> dict[str, Any]:
+    given = inputs(options.shape, work, size)
+    runs = {name: getattr(contender, work) for name, contender in contenders.items()}
+    steps: Steps = {name: partial(run, given) for name, run in runs.items() if run is not None}
+    figures: dict[str, Any] = {"agreement": compare(work, steps)}
+    probes = Probes(64)
+    samples = take_turns({PROBES: probes.run, **steps}, options.rounds, f"{work} {size}")
+    kept = [rates for rates, sample in zip(probes.rounds[1:], samples[PROBES], strict=True) if sample.is_kept]
+    rates, times = summarize_rates(kept), {name: summarize(samples[name]) for name in steps}
+    gflop = None if options.quick else GFLOP.get((work, size))
+    for name, row in times.items():
+        row[f"times_as_fast_as {REFERENCE}"] = ratio(times, REFERENCE, name)
+        if gflop and rates and "median_s" in row:
+            row["gflop_s"] = round(gflop / row["median_s"], 1)
+            row["share_of_sgemm"] = round(row["gflop_s"] / rates["sgemm_median_gflop_s"], 3)
+    print_times(f"{work} {size}", times, rates, options)
+    return {**figures, "rates": rates, "rows": times}
+
+
+def compare(work: str, steps: Steps) -> dict[str, float]:
+    """How far ours is from the reference, which has the same weights: the share of equal codes, or the relative error.
+
+    Raises:
+        ValueError: the two do not do the same work.
+    """
+    if not {OURS, REFERENCE} <= set(steps):
+        return {}
+    ours, theirs = (steps[name]() for name in (OURS, REFERENCE))
+    assert isinstance(ours, Tensor) and isinstance(theirs, Tensor)
+    if work == "nearest":
+        equal = (ours == theirs).float().mean().item()
+        print(f"{work}: {equal:.2%} of {ours.numel()} codes are the reference's")
+        return {"equal": equal}
+    error = ((ours - theirs).abs().max() / theirs.abs().max()).item()
+    if error > TOLERANCE:
+        raise ValueError(f"{work}: {error:.1e} of the reference's largest value apart, more than {TOLERANCE:.0e}.")
+    print(f"{work}: within {error:.1e} of the reference's largest value")
+    return {"relative_error": error}
+
+
+def print_times(
+    title: str, times: Mapping[str, Mapping[str, Any]], rates: Mapping[str, float], options: argparse.Namespace
+) -> None:
+    def cell(row: Mapping[str, Any], key: str, shape: str, scale: float = 1) -> str:
+        return "-" if row.get(key) is None else format(row[key] * scale, shape)
+
+    rows = []
+    for name, row in times.items():
+        span = "-".join(cell(row, key, ".1f", 1000) for key in ("min_s", "max_s"))
+        ratios = [cell(row, f"times_as_fast_as {REFERENCE}", ".2f"), cell(row, "gflop_s", ".0f")]
+        share = cell(row, "share_of_sgemm", ".0%")
+        rows.append([name, cell(row, "median_s", ".1f", 1000), span, *ratios, share, row["dropped"]])
+    header = ["", "ms", "least-most", "x reference", "GFLOP/s", "of sgemm", "dropped"]
+    threads = torch.get_num_threads()
+    print_table(f"{title}: {threads} threads, medians of {options.rounds} rounds", header, rows)
+    if rates:
+        print(f"  sgemm 2048 in the same rounds: {rates['sgemm_median_gflop_s']:.0f} GFLOP/s, the median")
+    else:
+        print("  others took more than a tenth of the machine during every probe: no rates")
+
+
+def measure_memory(work: str, size: int, names: list[str], options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """What a process of its own takes, for each contender that has this part."""
+    measured: dict[str, dict[str, float]] = {}
+    for name in names:
+        if work == "nearest" and name not in (OURS, REFERENCE):
+            continue
+        command = [sys.executable, "-m", "benchmarks.codec_rows", "--only", name, "--shape", options.shape]
+        result = subprocess.run(
+            [*command, "--work", work, "--size", str(size)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        measured[name] = json.loads(result.stdout.splitlines()[-1])
+    rows = [[name, f"{row['whole_mib']:.0f}", f"{row['grown_mib']:.0f}"] for name, row in measured.items()]
+    header = ["", "whole process", "came with the work"]
+    print_table(f"{work} {size}: peak memory of a process of its own, MiB", header, rows)
+    return measured
+
+
+if __name__ == "__main__":
+    main()

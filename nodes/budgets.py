@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
+from ..taming.modules.strips import STRIP_FLOATS
 
 # Floats that live at once for each pixel, for each channel of the widest layer at full resolution. Peaks that torch's
 # profiler saw on a CPU are 5.2 (decoder) and 6.1 (encoder) over widths 32, 64 and 128 at 128 to 512 px. The host asks
@@ -13,10 +14,13 @@ from ..taming.models import Transformer, TransformerConfig, VQModel, VQModelConf
 # on a GPU need while they run.
 DECODER_FLOATS = 8.5
 ENCODER_FLOATS = 13.8
+# The same where a picture is computed in strips of rows (taming/modules/strips.py), beside what the strips take:
+# the profiler saw 2.2 and 2.3, and it does not see all that a device keeps. Attention adds nothing to either: it
+# runs where pictures are small, and no more of its matrix is there at a time than a strip has numbers.
+HELD_FLOATS = 3
 FLOAT_BYTES = 4
 INPUT_COPIES = 2  # the picture or the map, and the pixels made of it: a map has a channel for each label
-ATTENTION_COPIES = 3  # every cell's view of every other, where the device has no kernel that does without the matrix
-DISTANCE_COPIES = 3  # the matrix of distances to the codes, and what it is summed from
+SCORE_COPIES = 3  # of every cell for every code, where a codebook needs them all at once
 LOGITS_COPIES = 6  # logits, their filtered form, sorted, order, probabilities, running sums
 # What autograd keeps of a step in float32, measured with the presets: 37 to 51 floats for each pixel and channel at
 # full resolution in a VQGAN, 17 to 30 for each token, layer and channel in a transformer. The discriminator, the
@@ -30,20 +34,30 @@ def decode_bytes(config: VQModelConfig, height: int, width: int) -> int:
     """To decode one grid of `height` x `width` tokens."""
     channels = max(config.widths[:2])  # the first full-size tensor still has the width of the level below
     pixels = height * width * config.factor**2
-    return int((DECODER_FLOATS * channels * pixels + ATTENTION_COPIES * (height * width) ** 2) * FLOAT_BYTES)
+    return int(_layer_floats(DECODER_FLOATS, channels * pixels) * FLOAT_BYTES)
 
 
 def encode_bytes(config: VQModelConfig, height: int, width: int) -> int:
     """To encode one picture of `height` x `width` pixels."""
     cells = height * width // config.factor**2
-    layers = (ENCODER_FLOATS * config.widths[0] + INPUT_COPIES * config.in_channels) * height * width
-    matrices = DISTANCE_COPIES * cells * config.n_embed + ATTENTION_COPIES * cells**2
-    return int((layers + matrices) * FLOAT_BYTES)
+    layers = _layer_floats(ENCODER_FLOATS, config.widths[0] * height * width)
+    inputs = INPUT_COPIES * config.in_channels * height * width
+    codes = config.n_embed * config.embed_dim  # as they come out of their layer
+    scores = SCORE_COPIES * cells * config.n_embed if config.quantizer in ("gumbel", "dot") else 0
+    return int((layers + inputs + codes + scores) * FLOAT_BYTES)
 
 
-def sample_bytes(config: TransformerConfig, batch: int, guided: bool) -> int:
-    """To sample `batch` grids: keys and values of the whole sequence, the activations of its prefix, the logits."""
-    rows = batch * (2 if guided else 1)
+def _layer_floats(whole: float, largest: int) -> float:
+    """What layers hold whose largest tensor has `largest` numbers: `whole` times that, or less if it goes in strips."""
+    return min(whole * largest, HELD_FLOATS * largest + whole * STRIP_FLOATS)
+
+
+def sample_bytes(config: TransformerConfig, batch: int, guided: bool, windows: int) -> int:
+    """To sample `batch` grids: keys and values of the whole sequence, the activations of its prefix, the logits.
+
+    `windows` are in memory at once: more than one where the grids are larger than those of the transformer.
+    """
+    rows = batch * windows * (2 if guided else 1)
     cache = 2 * config.n_layer * config.block_size * config.n_embd
     activations = 8 * config.block_size * config.n_embd
     return int(rows * (cache + activations + LOGITS_COPIES * config.vocab_size) * FLOAT_BYTES)

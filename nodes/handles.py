@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..taming.checkpoints import TransformerPlan, VQGANPlan, codebook_fingerprint
+from ..taming.models import Precision
 from . import host
 from .types import Tokenizer, TransformerHandle, VQGANHandle
 
@@ -14,11 +15,12 @@ def vqgan_handle(plan: VQGANPlan, name: str) -> VQGANHandle:
     return VQGANHandle(host.place_vqgan(plan), config, tokenizer)
 
 
-def transformer_handle(plan: TransformerPlan, name: str) -> TransformerHandle:
+def transformer_handle(plan: TransformerPlan, name: str, precision: Precision = "auto") -> TransformerHandle:
     """A transformer under the host's management, with its stages; messages call it `name`."""
     first_stage = plan.first_stage and vqgan_handle(plan.first_stage, f"the VQGAN of {name}")
     if plan.cond_stage is plan.first_stage:
         cond_stage = first_stage
     else:
         cond_stage = plan.cond_stage and vqgan_handle(plan.cond_stage, f"the VQGAN of the maps of {name}")
-    return TransformerHandle(host.place_transformer(plan), plan.config, name, first_stage, cond_stage)
+    patcher = host.place_transformer(plan, precision)
+    return TransformerHandle(patcher, plan.config, name, first_stage, cond_stage, precision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -24,8 +25,10 @@ from torch import Tensor, nn
 from ..taming.checkpoints import TransformerPlan, VQGANPlan, embedded_models
 from ..taming.configs import find_preset, preset_names
 from ..taming.errors import CheckpointError, TamingError
-from ..taming.models import Transformer, VQModel
+from ..taming.models import Precision, Transformer, VQModel, prepare_for_sampling
 from .presets import published_configs
+
+log = logging.getLogger(__name__)
 
 ModelPatcher: TypeAlias = comfy.model_patcher.ModelPatcher
 Result = TypeVar("Result")
@@ -82,16 +85,33 @@ def place_vqgan(plan: VQGANPlan) -> ModelPatcher:
     return _patcher(partial(VQModel, plan.config), plan.state_dict, device, offload_device, vqgan_dtype(device))
 
 
-def place_transformer(plan: TransformerPlan) -> ModelPatcher:
-    """Build a transformer under the host's management, in bfloat16 where the device computes in it."""
+def place_transformer(plan: TransformerPlan, precision: Precision) -> ModelPatcher:
+    """Build a transformer under the host's management; `auto` is bfloat16 where a GPU computes in it, else float32.
+
+    On a CPU, where the host never moves it, its weights are laid out for sampling.
+    """
     device = comfy.model_management.get_torch_device()
-    num_weights = sum(weight.numel() for weight in plan.state_dict.values())
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
+    if device.type == "cpu":
+        dtype = torch.float32
+    elif dtype is None:
+        num_weights = sum(weight.numel() for weight in plan.state_dict.values())
+        dtype = _computing_dtype(device, num_weights)
+        if precision == "int8":
+            log.info("Load Transformer: int8 is for CPUs; on this device it is %s.", dtype)
+    offload_device = comfy.model_management.unet_offload_device()
+    patcher = _patcher(partial(Transformer, plan.config), plan.state_dict, device, offload_device, dtype)
+    if device.type == "cpu":
+        patcher.model_size()  # the host's figure, which it adds up from tensors that are then gone
+        log.info("Load Transformer: %s.", prepare_for_sampling(patcher.model, precision))
+    return patcher
+
+
+def _computing_dtype(device: torch.device, num_weights: int) -> torch.dtype:
     supported = [torch.bfloat16, torch.float32]
     dtype = comfy.model_management.unet_dtype(device, num_weights, supported)
-    if comfy.model_management.unet_manual_cast(dtype, device, supported) is not None:
-        dtype = torch.float32
-    offload_device = comfy.model_management.unet_offload_device()
-    return _patcher(partial(Transformer, plan.config), plan.state_dict, device, offload_device, dtype)
+    is_cast = comfy.model_management.unet_manual_cast(dtype, device, supported) is not None
+    return torch.float32 if is_cast else dtype
 
 
 def vqgan_dtype(device: torch.device) -> torch.dtype:

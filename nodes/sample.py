@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..taming import conditioning
 from ..taming.errors import ConditionError, TokensError
-from ..taming.sampling import SamplingOptions, check_vocabulary, generate
+from ..taming.sampling import SamplingOptions, check_vocabulary, generate, windows_at_once
 from . import host
 from .budgets import sample_bytes
 from .conditions import NODES, TEXT_CONDITION
@@ -106,7 +106,9 @@ class TamingSample(io.ComfyNode):
             check_tokens(transformer, tokens)
             told = build_condition(transformer, condition, tokens)
             picture = GrowingPicture(transformer, tokens)
-            memory = sample_bytes(transformer.config, len(tokens.indices), options.guidance_scale != 1) + picture.memory
+            guided = options.guidance_scale != 1
+            windows = windows_at_once(transformer.model, tokens.known, guided)
+            memory = sample_bytes(transformer.config, len(tokens.indices), guided, windows) + picture.memory
             with host.placed(transformer, memory, picture.companions) as device:
                 indices, known = tokens.indices.to(device), tokens.known.to(device)
                 indices = generate(told, indices, known, options=options, seed=seed, callback=picture)

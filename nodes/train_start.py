@@ -33,6 +33,8 @@ def save_transformer(transformer: TransformerHandle, path: Path, first_stage: Pa
             model, _ = load_transformer(transformer.file)
             save_checkpoint(model, path, first_stage=first_stage)
         return
+    if transformer.precision == "int8":
+        raise ConfigError(f"{transformer.name} was loaded in int8, which rounds its weights. Load it in fp32.")
     stage, model = transformer.cond_stage, transformer.model
     with host.placed(transformer, 0, [stage] if stage else []):
         model.cond_stage = stage.model if stage else None  # only here: the host moves each by itself

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..taming.conditioning import Box
 from ..taming.errors import TokensError
-from ..taming.models import ConditionConfig, Transformer, TransformerConfig, VQModel, VQModelConfig
+from ..taming.models import ConditionConfig, Precision, Transformer, TransformerConfig, VQModel, VQModelConfig
 from .host import ModelPatcher
 
 VQGANSocket = io.Custom("TAMING_VQGAN")
@@ -61,6 +61,7 @@ class TransformerHandle:
     name: str  # of the file, for messages
     first_stage: VQGANHandle | None  # of its tokens, where the file has or names it
     cond_stage: VQGANHandle | None  # of its maps, where it reads maps; it may be the first stage
+    precision: Precision = "auto"  # that its weights are held in
     file: Path | None = None  # with the exact weights, where it was trained here: those held may be in 16 bits
 
     @property

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..checkpoints import load_transformer, load_vqgan
 from ..errors import TamingError
-from ..models import Transformer, VQModel
+from ..models import PRECISIONS, Transformer, VQModel, prepare_for_sampling
 from ..sampling import SamplingOptions, check_vocabulary, choose_cells, forget_cells, generate, pad_cells
 from .conditions import add_conditions, read_condition
 from .options import EMBEDDED_TRANSFORMER, Commands, add_out_folder
@@ -57,6 +57,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--pad", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="tokens to add around the picture"
     )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="of the weights; fp16 and int8 are faster (auto)"
+    )
     add_out_folder(parser)
     parser.set_defaults(run=run)
 
@@ -69,6 +72,7 @@ def run(options: argparse.Namespace) -> None:
     indices, known = starting_grid(options, transformer, vqgan)
     height, width = (side * vqgan.factor for side in indices.shape[1:])
     condition = read_condition(options, transformer, (width, height))
+    log.info("%s: %s.", options.transformer, prepare_for_sampling(transformer, options.precision))
     indices = indices.repeat(condition.batch_size, 1, 1)  # (B, h, w)
     known = known.repeat(condition.batch_size, 1, 1)
     if options.image is not None:

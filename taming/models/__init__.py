@@ -1,7 +1,17 @@
 """Whole models: the tokenizer and the transformer over its tokens."""
 
 from ..conditioning import ConditionConfig
+from .precision import PRECISIONS, Precision, prepare_for_sampling
 from .transformer import Transformer, TransformerConfig
 from .vqgan import VQModel, VQModelConfig
 
-__all__ = ["ConditionConfig", "Transformer", "TransformerConfig", "VQModel", "VQModelConfig"]
+__all__ = [
+    "PRECISIONS",
+    "ConditionConfig",
+    "Precision",
+    "Transformer",
+    "TransformerConfig",
+    "VQModel",
+    "VQModelConfig",
+    "prepare_for_sampling",
+]

@@ -4,7 +4,9 @@ Architecture: minGPT as CompVis/taming-transformers, taming/modules/transformer/
 a context of vectors is an addition.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from types import ModuleType
 
 import torch
@@ -12,9 +14,10 @@ from torch import Tensor, nn
 
 from ..conditioning import Condition, ConditionConfig
 from ..errors import ConditionError, ConfigError, TokensError
-from ..modules.attention import CausalSelfAttention, CrossAttention
-from ..modules.cache import KVCache, LayerCache
+from ..modules.attention import CausalSelfAttention, CrossAttention, Span
+from ..modules.cache import ContextCache, KVCache, LayerCache, joined
 from ..modules.checkpointing import Checkpointed
+from ..modules.packed import add_product
 from ..sampling import Callback, SamplingOptions, sample_grid
 from .vqgan import VQModel
 
@@ -47,6 +50,15 @@ class TransformerConfig:
             raise ConfigError(f"order must name every cell of a grid of {self.grid[0]} x {self.grid[1]} once.")
 
 
+class MLP(nn.Sequential):
+    """A layer up, an activation, a layer down, dropout, under the keys that a sequence gives them."""
+
+    def forward(self, x: Tensor, to: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What they make of x, (B, T, C), added to `to`, (B, T, C)."""
+        up, activation, down, dropout = self
+        return add_product(down, activation(up(x)), to, dropout)
+
+
 class Block(nn.Module):
     """One pre-norm transformer block."""
 
@@ -59,20 +71,18 @@ class Block(nn.Module):
             self.ln_cross = operations.LayerNorm(width)
             self.cross = CrossAttention(width, config.context_dim, config.n_head, *drops, operations=operations)
         self.ln2 = operations.LayerNorm(width)
-        self.mlp = nn.Sequential(
+        self.mlp = MLP(
             operations.Linear(width, 4 * width),
             nn.GELU(),
             operations.Linear(4 * width, width),
             nn.Dropout(config.resid_pdrop),
         )
 
-    def forward(
-        self, x: Tensor, context: Tensor | None, mask: Tensor | None, cache: LayerCache | None, start: int
-    ) -> Tensor:
-        x = x + self.attn(self.ln1(x), mask, cache, start)
+    def forward(self, x: Tensor, context: Tensor | None, spans: Sequence[Span], caches: Sequence[LayerCache]) -> Tensor:
+        x = self.attn(self.ln1(x), x, spans, caches)
         if context is not None:
-            x = x + self.cross(self.ln_cross(x), context, cache)
-        return x + self.mlp(self.ln2(x))
+            x = self.cross(self.ln_cross(x), x, context, caches[0].context if caches else None)
+        return self.mlp(self.ln2(x), x)
 
 
 class Transformer(Checkpointed):
@@ -101,27 +111,41 @@ class Transformer(Checkpointed):
                 nn.init.zeros_(module.bias)
 
     def forward(
-        self, indices: Tensor, context: Tensor | None = None, cache: KVCache | None = None, last_only: bool = False
+        self,
+        indices: Tensor,
+        context: Tensor | None = None,
+        cache: KVCache | Sequence[tuple[KVCache, int]] | None = None,
+        last_only: bool = False,
     ) -> Tensor:
         """Logits of the token after each of `indices`, (B, L) -> (B, L, V).
 
         Args:
             context: (B, S, D) vectors, for a model built with `context_dim` and only for such a model.
-            cache: what earlier calls left; `indices` then continue the sequence it holds, and are added to it.
-            last_only: only the logits after the last token, (B, 1, V), which is all that sampling needs.
+            cache: what earlier calls left, without gradients; `indices` then continue the sequence it holds, and are
+                added to it. Several sequences go on in one call, each with its cache and its number of new tokens;
+                `indices` are then these tokens, those of one sequence behind those of the one before.
+            last_only: only the logits after the last token of each sequence, (B, 1 or sequences, V), which is all
+                that sampling needs.
         """
-        start = 0 if cache is None else cache.length
-        length = indices.shape[1]
-        self._check(start + length, context)
+        if cache is None or isinstance(cache, KVCache):
+            caches, lengths = [] if cache is None else [cache], [indices.shape[1]]
+        else:
+            caches, lengths = [each for each, _ in cache], [length for _, length in cache]
+        starts = [each.length for each in caches] or [0]
+        spans = [self._span(*span, indices.device) for span in zip(starts, lengths, strict=True)]
+        for span in spans:
+            self._check(span.start + span.length, context)
         x = self.tok_emb(indices)  # (B, L, C)
-        x = self.drop(x + self.pos_emb[:, start : start + length].to(x))
+        places = joined([self.pos_emb[:, span.start : span.start + span.length] for span in spans])
+        x = self.drop(x + places.to(x))
         context = None if context is None else context.to(x)
-        mask = self._mask(start, length, x.device)
+        parts = x.split(lengths, dim=1) if len(caches) > 1 else [x]
+        layers = [each.extend(part, self.config.n_head) for each, part in zip(caches, parts, strict=False)]
         for i, block in enumerate(self.blocks):
-            x = self.run(block, x, context, mask, None if cache is None else cache.layers[i], start)
-        if cache is not None:
-            cache.length = start + length
-        return self.head(self.ln_f(x[:, -1:] if last_only else x))
+            x = self.run(block, x, context, spans, [each[i] for each in layers])
+        if last_only:
+            x = joined([x[:, end - 1 : end] for end in accumulate(lengths)])  # (B, sequences, C)
+        return self.head(self.ln_f(x))
 
     def _check(self, length: int, context: Tensor | None) -> None:
         if length > self.config.block_size:
@@ -137,22 +161,24 @@ class Transformer(Checkpointed):
         if context is not None and self.config.context_dim is None:
             raise ConditionError("This transformer has no cross-attention, but a context was given. Leave it out.")
 
-    def _mask(self, start: int, length: int, device: torch.device) -> Tensor | None:
-        """Who sees whom, (length, start + length) bool; None where plain causal attention says the same."""
+    def _span(self, start: int, length: int, device: torch.device) -> Span:
+        """`length` tokens from `start` on, with a mask wherever plain causal attention would not say who sees whom."""
         unmasked = self.config.n_unmasked
         if length == 1 or (start == 0 and unmasked <= 1):
-            return None
-        end = start + length
-        mask = torch.ones(length, end, dtype=torch.bool, device=device).tril(start)
+            return Span(start, length)
+        mask = torch.ones(length, start + length, dtype=torch.bool, device=device).tril(start)
         mask[: max(0, unmasked - start), :unmasked] = True
-        return mask
+        return Span(start, length, mask)
 
     def new_cache(self, capacity: int) -> KVCache:
         """An empty cache for a sequence of up to `capacity` tokens."""
-        return KVCache(self.config.n_layer, capacity)
+        return KVCache(capacity, [ContextCache() for _ in range(self.config.n_layer)])
 
     def cache_bytes(self, batch: int, length: int, dtype: torch.dtype) -> int:
-        """Memory that the cache of `batch` sequences of `length` tokens takes; guidance doubles the batch."""
+        """Memory that the caches of `batch` sequences of `length` tokens take; guidance doubles the batch.
+
+        A grid larger than the transformer's own takes as much for each of `sampling.generate.windows_at_once`.
+        """
         return 2 * self.config.n_layer * batch * length * self.config.n_embd * dtype.itemsize
 
     def sample(

@@ -3,12 +3,27 @@
 Attribute names are those of minGPT as the published checkpoints spell them.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cache import LayerCache
+from .cache import ContextCache, LayerCache
+from .packed import add_product
+
+
+@dataclass(frozen=True)
+class Span:
+    """Tokens that one call reads, and where they stand in their sequence."""
+
+    start: int  # tokens of the sequence that were read before
+    length: int
+    # (length, start + length) bool, who sees whom. None is plain causal attention, right for a sequence from its
+    # beginning and for a single new token.
+    mask: Tensor | None = None
 
 
 class CausalSelfAttention(nn.Module):
@@ -22,30 +37,44 @@ class CausalSelfAttention(nn.Module):
         self.query = operations.Linear(width, width)
         self.value = operations.Linear(width, width)
         self.proj = operations.Linear(width, width)
+        self.qkv: nn.Module | None = None  # the first three as one, where they are packed
         self.resid_drop = nn.Dropout(resid_pdrop)
         self.num_heads = num_heads
         self.attn_pdrop = attn_pdrop
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, cache: LayerCache | None = None, start: int = 0) -> Tensor:
-        """Attend from the T tokens of `x`, (B, T, C), which stand at positions `start` and on.
+    def forward(self, x: Tensor, to: Tensor, spans: Sequence[Span], caches: Sequence[LayerCache] = ()) -> Tensor:
+        """Attend from the tokens of `x`, (B, T, C), the `spans` one behind the other, each within its own sequence.
 
-        `mask`, (T, start + T) bool, says who sees whom. None is plain causal attention, right for a sequence from
-        its beginning and for a single new token.
+        What came before a span is in its cache; without caches every span starts a sequence. What is found is added
+        to `to`, (B, T, C).
         """
-        q = split_heads(self.query(x), self.num_heads)
-        k = split_heads(self.key(x), self.num_heads)
-        v = split_heads(self.value(x), self.num_heads)
-        if cache is not None:
-            k, v = cache.append(k, v, start)
-        y = F.scaled_dot_product_attention(
-            q,
+        q, k, v = self.project(x)
+        if len(spans) == 1:
+            y = self._attend(q, k, v, spans[0], caches[0] if caches else None)
+        else:
+            lengths = [span.length for span in spans]
+            parts = zip(*(each.split(lengths, dim=1) for each in (q, k, v)), spans, caches, strict=True)
+            y = torch.cat([self._attend(*part) for part in parts], dim=2)
+        return add_product(self.proj, merge_heads(y), to, self.resid_drop)
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values of `x`, (B, T, C), each (B, T, N, hs)."""
+        batch, length, width = x.shape
+        heads = (self.num_heads, width // self.num_heads)
+        if self.qkv is not None:
+            return self.qkv(x).view(batch, length, 3, *heads).unbind(2)
+        return tuple(layer(x).view(batch, length, *heads) for layer in (self.query, self.key, self.value))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, span: Span, cache: LayerCache | None) -> Tensor:
+        k, v = (k.transpose(1, 2), v.transpose(1, 2)) if cache is None else cache.keep(k, v)
+        return F.scaled_dot_product_attention(
+            q.transpose(1, 2),
             k,
             v,
-            attn_mask=mask,
+            attn_mask=span.mask,
             dropout_p=self.attn_pdrop if self.training else 0.0,
-            is_causal=mask is None and x.shape[1] > 1,
+            is_causal=span.mask is None and span.length > 1,
         )
-        return self.resid_drop(self.proj(merge_heads(y)))
 
 
 class CrossAttention(nn.Module):
@@ -69,18 +98,21 @@ class CrossAttention(nn.Module):
         self.num_heads = num_heads
         self.attn_pdrop = attn_pdrop
 
-    def forward(self, x: Tensor, context: Tensor, cache: LayerCache | None = None) -> Tensor:
-        """Attend from `x`, (B, T, C), to `context`, (B, S, D), whose projections the cache keeps for the next step."""
+    def forward(self, x: Tensor, to: Tensor, context: Tensor, cache: ContextCache | None = None) -> Tensor:
+        """Attend from `x`, (B, T, C), to `context`, (B, S, D), whose projections the cache keeps for the next step.
+
+        What is found is added to `to`, (B, T, C).
+        """
         q = split_heads(self.query(x), self.num_heads)
-        if cache is not None and cache.context is not None:
-            k, v = cache.context
+        if cache is not None and cache.projected is not None:
+            k, v = cache.projected
         else:
             k = split_heads(self.key(context), self.num_heads)
             v = split_heads(self.value(context), self.num_heads)
             if cache is not None:
-                cache.context = (k, v)
+                cache.projected = (k, v)
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_pdrop if self.training else 0.0)
-        return self.resid_drop(self.proj(merge_heads(y)))
+        return add_product(self.proj, merge_heads(y), to, self.resid_drop)
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -89,4 +121,7 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
 
 
 def merge_heads(x: Tensor) -> Tensor:
+    batch, heads, length, head_size = x.shape
+    if length == 1:
+        return x.reshape(batch, 1, heads * head_size)
     return x.transpose(1, 2).flatten(2)  # (B, T, C)

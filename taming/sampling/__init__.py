@@ -2,7 +2,7 @@
 
 from .edits import choose_cells, forget_cells, pad_cells
 from .filters import SamplingOptions, filter_logits, sample_next
-from .generate import Callback, generate, sample_grid
+from .generate import Callback, generate, sample_grid, windows_at_once
 from .images import check_vocabulary, generate_image, transform_image
 from .seeds import item_seed
 
@@ -20,4 +20,5 @@ __all__ = [
     "sample_grid",
     "sample_next",
     "transform_image",
+    "windows_at_once",
 ]

@@ -1,8 +1,9 @@
-"""The one sampling loop: fills in the unknown cells of a token grid, one after the other."""
+"""The one sampling loop: fills in the unknown cells of a token grid, wave by wave."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +12,15 @@ from torch import Tensor
 from ..conditioning import Condition
 from ..errors import TokensError
 from .filters import PLAIN, SamplingOptions, sample_next
-from .reader import WindowReader, check_finite
+from .reader import WindowReader
 from .seeds import cell_uniforms
+from .waves import Read, count_reads, plan_reads, plan_waves
+
+if TYPE_CHECKING:
+    from ..models.transformer import Transformer
 
 Callback = Callable[[int, int, Tensor, Tensor], None]
+KEPT_BYTES = 2 * 1024**3  # windows that wait for the next row may take so much; beyond it they are read again
 
 
 def generate(
@@ -29,13 +35,14 @@ def generate(
     """Draw the cells of `indices`, (B, h, w) int64, that are not `known`, (B, h, w) bool; the others stay as they are.
 
     A cell's draw depends on the logits, the seed, the batch item and the cell's place, and on nothing else. A grid
-    larger than what the transformer was trained on is drawn through a window that slides over it; a smaller one is
-    drawn as the upper left part of a whole one.
+    larger than what the transformer was trained on is drawn through a window that slides over it, and cells that do
+    not see each other through it are drawn at once; a smaller one is drawn as the upper left part of a whole one.
 
     Args:
         condition: one for all items, or one for each.
-        callback: called after every step with the steps done, their total, and copies of the grid so far and of what
-            is known of it; cells not drawn yet hold what came in. What it raises ends the sampling.
+        callback: called after every wave (one cell, unless the grid is larger than the window) with the cells done,
+            their total, and copies of the grid so far and of what is known of it; cells not drawn yet hold what came
+            in. What it raises ends the sampling.
 
     Raises:
         TokensError: the tokens are not of the transformer's vocabulary, or it cannot draw a grid of this size.
@@ -45,56 +52,79 @@ def generate(
     if known.all():
         return indices.clone()
     height, width = indices.shape[1:]
-    window_height, window_width = condition.transformer.config.grid
-    bottom, right = max(0, window_height - height), max(0, window_width - width)
-    is_shown = torch.ones(height, width, dtype=torch.bool, device=known.device)
-    indices, known, is_shown = (F.pad(cells, (0, right, 0, bottom)) for cells in (indices, known, is_shown))
+    plan = plan_visits(condition.transformer, known, options.guidance_scale != 1.0)
+    total = sum(len(wave) for wave in plan)
+    bottom, right = _beyond(condition.transformer.config.grid, known)
+    indices, known = (F.pad(cells, (0, right, 0, bottom)) for cells in (indices, known))
     condition = condition.expand(len(indices)).padded(bottom, right)
-    steps = _cells_to_visit(condition.transformer.config.order, known, is_shown)
 
     def report(done: int, tokens: Tensor, drawn: Tensor) -> None:
         if callback is not None:
             grids = (cells.view_as(known)[:, :height, :width].clone() for cells in (tokens, drawn))
-            callback(done, len(steps), *grids)
+            callback(done, total, *grids)
 
-    drawn = _fill_in(condition, indices, known, steps, options, seed, report)
+    drawn = fill_in(condition, indices, known, plan, options, seed, report)
     return drawn[:, :height, :width].clone()  # outside of inference mode again
 
 
-def _cells_to_visit(order: tuple[int, ...], known: Tensor, is_shown: Tensor) -> list[int]:
-    """Numbers of the cells that any item lacks, (B, h, w), as far as they come before one that is shown, (h, w)."""
-    wanted, shown = (~known).flatten(1).any(0).tolist(), is_shown.flatten().tolist()
-    steps = [cell for cell in order or range(len(wanted)) if wanted[cell]]
-    while not shown[steps[-1]]:
-        steps.pop()
-    return steps
-
-
 @torch.inference_mode()
-def _fill_in(
+def fill_in(
     condition: Condition,
     indices: Tensor,
     known: Tensor,
-    steps: list[int],
+    plan: list[list[Read]],
     options: SamplingOptions,
     seed: int,
     report: Callable[[int, Tensor, Tensor], None],
 ) -> Tensor:
-    """Visit the cells of `steps` and draw them wherever they are not known; returns the grid, (B, h, w)."""
+    """Read and draw the cells of `plan`, wave by wave, wherever they are not known; returns the grid, (B, h, w)."""
     batch, height, width = indices.shape
     tokens, drawn = indices.flatten(1).clone(), known.flatten(1).clone()  # (B, h * w)
     some_known = drawn.any(0).tolist()
     uniforms = cell_uniforms(batch, height * width, seed).to(tokens.device, _draw_dtype(tokens.device))
-    reader = WindowReader(condition, (height, width), options.guidance_scale)
-    for done, cell in enumerate(steps, start=1):
-        logits = reader.logits(cell, tokens)  # (B, V)
-        if done == len(steps):  # a NaN on the way stays in the cache
-            check_finite(logits)
-        token = sample_next(logits, options, uniforms[:, cell])
-        tokens[:, cell] = torch.where(drawn[:, cell], tokens[:, cell], token) if some_known[cell] else token
-        drawn[:, cell] = True
+    reader = WindowReader(condition, options.guidance_scale, tokens.device)
+    done = 0
+    for wave in plan:
+        logits = reader.logits(wave, tokens)  # (B, R, V)
+        cells = [read.cell for read in wave]
+        # A list of cells would have to be copied to the device; a slice needs nothing.
+        where = slice(cells[0], cells[0] + 1) if len(cells) == 1 else torch.tensor(cells, device=tokens.device)
+        token = sample_next(logits.flatten(0, 1), options, uniforms[:, where].flatten()).view(batch, -1)  # (B, R)
+        is_mixed = any(some_known[cell] for cell in cells)
+        tokens[:, where] = torch.where(drawn[:, where], tokens[:, where], token) if is_mixed else token
+        drawn[:, where] = True
+        done += len(wave)
         report(done, tokens, drawn)
     return tokens.view(batch, height, width)
+
+
+def plan_visits(transformer: Transformer, known: Tensor, guided: bool) -> list[list[Read]]:
+    """In which waves `generate` visits the cells that are not `known`, (B, h, w) bool, and what it reads for each."""
+    config = transformer.config
+    bottom, right = _beyond(config.grid, known)
+    wanted = F.pad((~known).any(0), (0, right, 0, bottom), value=True)  # (h, w), never smaller than the window
+    shown = F.pad(torch.ones_like(known[0]), (0, right, 0, bottom)).flatten().tolist()
+    is_wanted, grid = wanted.flatten().tolist(), (wanted.shape[0], wanted.shape[1])
+    cells = [cell for cell in config.order or range(len(shown)) if is_wanted[cell]]
+    while cells and not shown[cells[-1]]:
+        cells.pop()
+    rows = len(known) * (2 if guided else 1)
+    room = KEPT_BYTES // transformer.cache_bytes(rows, config.block_size, torch.float32)
+    waves = plan_waves(cells, grid, config.grid, config.condition)
+    return plan_reads(waves, grid, config.grid, config.condition, config.order, room)
+
+
+def windows_at_once(transformer: Transformer, known: Tensor, guided: bool) -> int:
+    """Windows whose keys and values are in memory at once while the cells that are not `known`, (B, h, w), are drawn.
+
+    Each takes `transformer.cache_bytes` of the whole batch, at most of `config.block_size` tokens.
+    """
+    return count_reads(plan_visits(transformer, known, guided), 0).windows
+
+
+def _beyond(size: tuple[int, int], cells: Tensor) -> tuple[int, int]:
+    """Rows and columns that a grid of `cells`, (B, h, w), lacks to fill a window of `size`."""
+    return max(0, size[0] - cells.shape[1]), max(0, size[1] - cells.shape[2])
 
 
 def sample_grid(

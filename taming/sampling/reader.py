@@ -1,22 +1,22 @@
-"""Reading a grid through the window of a transformer: the logits of a cell, from what stands before it."""
+"""Reading a grid through windows of a transformer: the logits of cells, from what stands before each."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ..conditioning import Condition, Window
+from ..conditioning import Condition
 from ..errors import ConditionError, TamingError, TokensError
-from .windows import window_at
+from .waves import Read
 
 
 class WindowReader:
-    """The state of one sampling call: the keys and values of what was read, good for as long as the window stands."""
+    """The state of one sampling call: keys and values of the windows that cells to come go on in."""
 
-    def __init__(self, condition: Condition, grid: tuple[int, int], guidance_scale: float) -> None:
-        self.condition = condition
+    def __init__(self, condition: Condition, guidance_scale: float, device: torch.device) -> None:
         self.transformer = condition.transformer
-        self.grid = grid
         self.guidance_scale = guidance_scale
         self.prefixes = [condition.prefix]
         self.context = condition.context
@@ -30,56 +30,54 @@ class WindowReader:
             if self.context is not None:
                 null_context = self.context if condition.null_context is None else condition.null_context
                 self.context = torch.cat([self.context, null_context])  # (2 * B, S, D)
-        self.window: Window | None = None
+        self.order = torch.tensor(self.transformer.config.order, device=device)
+        self.no_cache = self.transformer.new_cache(0)
+        self.caches = {}  # Window -> its KVCache
 
-    def reading_order(self, window: Window) -> list[int]:
-        """Numbers of the window's cells in the whole grid, in the order that the transformer reads them in."""
-        order = self.transformer.config.order
-        if order:
-            return list(order)
-        rows = range(window.top, window.top + window.height)
-        columns = range(window.left, window.left + window.width)
-        return [row * self.grid[1] + column for row in rows for column in columns]
-
-    def logits(self, cell: int, tokens: Tensor) -> Tensor:
-        """Logits of `cell`, (B, V), where all cells of `tokens`, (B, h * w), that are read before it hold their token.
+    def logits(self, wave: Sequence[Read], tokens: Tensor) -> Tensor:
+        """Logits of the cells of `wave`, (B, R, V), where what they read of `tokens`, (B, h * w), has been drawn.
 
         Raises:
             ConditionError: the condition does not fit the grid.
             TamingError: the logits are not finite numbers.
         """
-        config = self.transformer.config
-        window = window_at(cell, self.grid, config.grid, config.condition)
-        unread = []  # (copies * B, any) tokens
-        is_new = window != self.window
-        if is_new:
-            unread.append(self._enter(window, tokens.device))
-        position = self.positions[cell]
-        unread.append(tokens[:, self.cells[self.read : position]].repeat(len(self.prefixes), 1))
-        self.read = position
-        logits = self.transformer(torch.cat(unread, dim=1), self.context, self.cache, last_only=True)[:, 0]
-        if is_new:
+        unread = [self._unread(read, tokens) for read in wave]  # (copies * B, any) each
+        # Windows as rows of one batch would have to be padded to the longest; one behind the other they need none.
+        caches = [(self.caches[read.window], part.shape[1]) for read, part in zip(wave, unread, strict=True)]
+        logits = self.transformer(torch.cat(unread, dim=1), self.context, caches, last_only=True)  # (copies * B, R, V)
+        for read in wave:
+            if not read.is_kept:
+                del self.caches[read.window]
+        if any(read.is_new or not read.is_kept for read in wave):  # a NaN on the way stays in the cache
             check_finite(logits)
         if len(self.prefixes) == 1:
             return logits
         told, untold = logits.float().chunk(2)
         return untold + self.guidance_scale * (told - untold)
 
-    def _enter(self, window: Window, device: torch.device) -> Tensor:
-        """Forget what was read and start at the prefix of `window`, which is returned, (copies * B, S)."""
-        order = self.reading_order(window)
-        prefix = torch.cat([prefix.at(window) for prefix in self.prefixes]).to(device)
+    def _unread(self, read: Read, tokens: Tensor) -> Tensor:
+        """What `read` adds to its window, the condition in front where the window is new, (copies * B, any)."""
+        cells = self._cells(read, tokens).repeat(len(self.prefixes), 1)
+        if not read.is_new:
+            return cells
+        prefix = torch.cat([prefix.at(read.window) for prefix in self.prefixes]).to(tokens.device)
         if self.transformer.config.n_unmasked > prefix.shape[1]:
             raise TokensError(
                 f"This transformer sees its first {self.transformer.config.n_unmasked} tokens in both directions, but "
                 f"its condition has only {prefix.shape[1]}: it was not trained to draw the others one by one."
             )
-        self.window = window
-        self.cells = torch.tensor(order, device=device)
-        self.positions = {cell: position for position, cell in enumerate(order)}
-        self.read = 0
-        self.cache = self.transformer.new_cache(prefix.shape[1] + len(order) - 1)  # the last cell is never read
-        return prefix
+        self.caches[read.window] = self.no_cache.another(prefix.shape[1] + read.capacity)
+        return torch.cat([prefix, cells], dim=1)
+
+    def _cells(self, read: Read, tokens: Tensor) -> Tensor:
+        """Tokens of the cells that `read` adds, (B, any)."""
+        window = read.window
+        if len(self.order):
+            return tokens[:, self.order[read.start : read.end]]
+        if window.is_whole:
+            return tokens[:, read.start : read.end]
+        rows, columns = slice(window.top, window.top + window.height), slice(window.left, window.left + window.width)
+        return tokens.view(-1, *window.grid)[:, rows, columns].flatten(1)[:, read.start : read.end]
 
 
 def check_finite(logits: Tensor) -> None:

@@ -60,6 +60,14 @@ from taming_pack.taming.data.scenes import render_scene  # noqa: E402
 from taming_pack.taming.errors import CheckpointError  # noqa: E402
 
 
+def leave_as_on_a_gpu(transformer: nn.Module, precision: str) -> str:
+    """In place of `prepare_for_sampling`: what is packed for a CPU cannot be moved to an emulated device."""
+    return f"weights as they are, not in {precision}"
+
+
+host.prepare_for_sampling = leave_as_on_a_gpu
+
+
 def load() -> tuple[TransformerHandle, VQGANHandle]:
     """The embedded models, as the loader node makes them."""
     host.register_folders()
@@ -234,7 +242,7 @@ def asked_and_used(transformer: TransformerHandle, vqgan: VQGANHandle) -> dict[s
         "decode": (budgets.decode_bytes(vqgan.config, 32, 32), lambda: codec.decode(vqgan, grid)),
         "encode": (budgets.encode_bytes(vqgan.config, 256, 256), lambda: codec.encode(vqgan, image)),
         "maps": (budgets.encode_bytes(stage.config, 128, 128), lambda: encode_labels(segmentation, 128)),
-        "sample": (budgets.sample_bytes(transformer.config, 2, True), lambda: sample(transformer, tokens, 2.0)),
+        "sample": (budgets.sample_bytes(transformer.config, 2, True, 1), lambda: sample(transformer, tokens, 2.0)),
     }
     return {name: (asked, peak_bytes(run)) for name, (asked, run) in calls.items()}
 
@@ -242,8 +250,8 @@ def asked_and_used(transformer: TransformerHandle, vqgan: VQGANHandle) -> dict[s
 def cache(transformer: TransformerHandle) -> dict[str, int]:
     return {
         "cache_bytes": transformer.model.cache_bytes(3, transformer.config.block_size, torch.float32),
-        "asked": budgets.sample_bytes(transformer.config, 3, False),
-        "asked_guided": budgets.sample_bytes(transformer.config, 3, True),
+        "asked": budgets.sample_bytes(transformer.config, 3, False, 1),
+        "asked_guided": budgets.sample_bytes(transformer.config, 3, True, 1),
     }
 
 

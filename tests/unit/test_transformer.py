@@ -42,6 +42,36 @@ def test_tokens_fed_in_pieces_give_the_logits_of_the_whole(indices, pieces, n_un
     torch.testing.assert_close(logits, model(indices), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("n_unmasked", [0, 3])
+@pytest.mark.parametrize("context_dim", [None, 12])
+@torch.no_grad()
+def test_sequences_of_any_length_go_on_in_one_call(indices, context, n_unmasked, context_dim):
+    """Each at a place of its own: unequal lengths, a single token among many, new ones beside old ones."""
+    model = build(n_unmasked=n_unmasked, context_dim=context_dim)
+    context = None if context_dim is None else context
+    sequences = [indices, indices.roll(1, dims=1), indices.roll(7, dims=1)]
+    first = model.new_cache(LENGTH)
+    caches = [first, first.another(LENGTH), first.another(12)]
+    expected = [model(sequence, context) for sequence in sequences]
+    done = [0, 0, 0]
+    for lengths in ([4, 0, 0], [1, 9, 0], [5, 1, 12], [10, 10, 0]):
+        active = [item for item in range(3) if lengths[item]]
+        pieces = [sequences[item][:, done[item] : done[item] + lengths[item]] for item in active]
+        state = [(caches[item], lengths[item]) for item in active]
+        logits = model(torch.cat(pieces, dim=1), context, state, last_only=True)  # (B, active, V)
+        done = [before + new for before, new in zip(done, lengths, strict=True)]
+        for place, item in enumerate(active):
+            torch.testing.assert_close(logits[:, place], expected[item][:, done[item] - 1], rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_sequence_read_whole_at_once_holds_no_buffers(indices):
+    model = build()
+    cache = model.new_cache(LENGTH)
+    torch.testing.assert_close(model(indices, cache=cache), model(indices))
+    assert vars(cache)["_store"] is None
+
+
 @torch.no_grad()
 def test_cached_cross_attention_equals_uncached(indices, context):
     model = build(context_dim=12)
@@ -58,6 +88,7 @@ def test_the_context_is_projected_once_per_call(indices, context):
     cache = model.new_cache(LENGTH)
     for piece in indices.split(1, dim=1):
         model(piece, context, cache)
+    model(indices, context, cache.another(LENGTH))
     assert len(calls) == 1
 
 
@@ -130,6 +161,7 @@ def test_dropout_acts_in_training_only(indices):
     assert not torch.equal(model(indices), model(indices))
 
 
+@torch.no_grad()
 def test_half_precision_follows_the_weights(indices):
     model = build().to(torch.bfloat16)
     assert model(indices).dtype == torch.bfloat16
@@ -138,12 +170,13 @@ def test_half_precision_follows_the_weights(indices):
         assert model(piece, cache=cache).dtype == torch.bfloat16
 
 
+@torch.no_grad()
 def test_cache_bytes_is_what_a_full_cache_takes(indices):
     model = build()
     cache = model.new_cache(LENGTH)
-    model(indices, cache=cache)
-    held = [vars(layer)[name] for layer in cache.layers for name in ("_keys", "_values")]
-    assert sum(tensor.nbytes for tensor in held) == model.cache_bytes(3, LENGTH, torch.float32)
+    for piece in indices.split([12, 8], dim=1):
+        model(piece, cache=cache)
+    assert vars(cache)["_store"].nbytes == model.cache_bytes(3, LENGTH, torch.float32)
 
 
 def test_wrong_inputs_are_named(indices, context):

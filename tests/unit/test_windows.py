@@ -1,5 +1,7 @@
 """Grids of any size: the sliding window is the reference scripts', and fast equals slow."""
 
+from itertools import accumulate
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,8 +19,13 @@ from oracles.sliding_window import (
 from taming.conditioning import Condition, MapPrefix, get_condition
 from taming.errors import ConditionError, TokensError
 from taming.models import Transformer, TransformerConfig
-from taming.sampling import SamplingOptions, generate, sample_grid
+from taming.sampling import SamplingOptions, generate, item_seed, sample_grid
+from taming.sampling.generate import fill_in, plan_visits, windows_at_once
+from taming.sampling.reader import WindowReader
+from taming.sampling.waves import count_reads, plan_reads
 from taming.sampling.windows import window_at
+
+PLAIN = SamplingOptions()
 
 
 @pytest.mark.parametrize("kind", ["segmentation", "boxes"])
@@ -91,6 +98,135 @@ def test_guidance_slides_along():
     assert torch.equal(
         sample_grid(told, **grid, options=SamplingOptions(guidance_scale=0.0)), sample_grid(untold, **grid)
     )
+
+
+def build_deep(kind, window, **changes):
+    """Two layers: in the second, keys and values depend on all that was read before them."""
+    config = TransformerConfig(**{**vars(build(kind, window).config), "n_layer": 2, **changes})
+    transformer, generator = Transformer(config).eval(), torch.Generator().manual_seed(6)
+    for parameter in transformer.parameters():
+        torch.nn.init.normal_(parameter, std=0.8, generator=generator)
+    return transformer
+
+
+def one_by_one(condition, indices, known, options=PLAIN, seed=0, room=None):
+    """The sequential rule: what `generate` draws, in raster order."""
+    transformer, grid = condition.transformer, tuple(known.shape[1:])
+    cells = (~known).any(0).flatten().nonzero()[:, 0].tolist()
+    config = transformer.config
+    plan = plan_reads([[cell] for cell in cells], grid, config.grid, config.condition, room=room)
+    return fill_in(condition, indices, known, plan, options, seed, lambda *_: None)
+
+
+def some_tokens(batch, grid, share_known):
+    generator = torch.Generator().manual_seed(11)
+    indices = torch.randint(CODES, (batch, *grid), generator=generator)
+    return indices, torch.rand(batch, *grid, generator=generator) < share_known
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(CONDITIONS)),
+    window=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    extra=st.tuples(st.integers(0, 6), st.integers(0, 11)),
+    batch=st.integers(1, 3),
+    share_known=st.sampled_from([0.0, 0.5, 0.95]),
+    temperature=st.sampled_from([0.0, 1.0]),
+)
+def test_waves_draw_what_one_cell_after_the_other_draws(kind, window, extra, batch, share_known, temperature):
+    """Odd windows and flat ones too, of which the scripts know nothing."""
+    grid = (window[0] + extra[0], window[1] + extra[1])
+    condition = condition_for(build_deep(kind, window), grid, batch)
+    indices, known = some_tokens(batch, grid, share_known)
+    options = SamplingOptions(temperature)
+    expected = one_by_one(condition, indices, known, options, seed=4)
+    assert torch.equal(generate(condition, indices, known, options=options, seed=4), expected)
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 2.5])
+@pytest.mark.parametrize("n_unmasked", [0, 1])
+def test_guidance_and_a_context_go_with_the_waves(guidance_scale, n_unmasked):
+    transformer = build_deep("class", (4, 4), context_dim=6, n_unmasked=n_unmasked)
+    context = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(1))
+    condition = get_condition(transformer, [1, 4], context=context)
+    indices, known = some_tokens(2, (7, 13), 0.3)
+    options = SamplingOptions(guidance_scale=guidance_scale)
+    drawn = generate(condition, indices, known, options=options)
+    assert torch.equal(drawn, one_by_one(condition, indices, known, options))
+    alone = get_condition(transformer, [4], context=context[1:])
+    second = generate(alone, indices[1:], known[1:], options=options, seed=item_seed(0, 1))
+    assert torch.equal(drawn[1:], second)
+
+
+def test_a_condition_seen_in_both_directions_goes_with_the_waves():
+    transformer, plain = (build_deep("segmentation", (4, 4), n_unmasked=number) for number in (16, 0))
+    condition = condition_for(transformer, (6, 11), 2)
+    indices, known = some_tokens(2, (6, 11), 0.2)
+    drawn = generate(condition, indices, known)
+    assert torch.equal(drawn, draw_by_script(condition, indices, known, PLAIN, 0))
+    assert not torch.equal(drawn, generate(condition_for(plain, (6, 11), 2), indices, known))
+
+
+@pytest.mark.parametrize("room", [0, 2])
+def test_windows_that_find_no_room_are_read_again_to_the_same_end(room):
+    condition = condition_for(build_deep("coordinates", (4, 4)), (8, 9), 1)
+    indices, known = some_tokens(1, (8, 9), 0.1)
+    expected = one_by_one(condition, indices, known)
+    assert torch.equal(one_by_one(condition, indices, known, room=room), expected)
+
+
+def test_the_callback_counts_cells_and_is_called_once_a_wave():
+    class Interrupt(BaseException):
+        pass
+
+    condition = condition_for(build("class", (4, 4)), (6, 12), 2)
+    indices, known = some_tokens(2, (6, 12), 0.2)
+    seen = []
+    drawn = generate(condition, indices, known, callback=lambda *step: seen.append(step))
+    plan = plan_visits(condition.transformer, known, guided=False)
+    total = int((~known).any(0).sum())
+    assert [done for done, *_ in seen] == list(accumulate(len(wave) for wave in plan))
+    assert {step[1] for step in seen} == {total} and seen[-1][0] == total and len(seen) < total
+    assert torch.equal(seen[-1][2], drawn) and seen[-1][3].all()
+    for wave, before, after in zip(plan[1:], seen, seen[1:], strict=False):
+        new = (after[3] & ~before[3]).any(0).flatten().nonzero()[:, 0].tolist()
+        assert new == sorted(read.cell for read in wave)
+
+    def stop(done, *_):
+        if done > 9:
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        generate(condition, indices, known, callback=stop)
+
+
+def test_as_many_windows_are_in_memory_as_are_announced(monkeypatch):
+    transformer = build("class", (4, 4))
+    condition, most = condition_for(transformer, (7, 13), 1), []
+    indices, known = some_tokens(1, (7, 13), 0.1)
+    read = WindowReader.logits
+
+    def counted(reader, wave, tokens):
+        goes_on = {each.window for each in wave}
+        most.append(len(goes_on | reader.caches.keys()))
+        return read(reader, wave, tokens)
+
+    monkeypatch.setattr(WindowReader, "logits", counted)
+    generate(condition, indices, known)
+    assert max(most) == windows_at_once(transformer, known, guided=False) > 4
+
+
+def test_a_window_is_read_once_and_no_more_of_it_than_is_needed():
+    transformer = build("segmentation", (4, 4))
+    lengths = []
+    transformer.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
+    condition = condition_for(transformer, (6, 11), 1)
+    indices, known = some_tokens(1, (6, 11), 0.0)
+    generate(condition, indices, known)
+    plan = plan_visits(transformer, known, guided=False)
+    assert len(lengths) == len(plan) == 4 * 5 + 11
+    assert sum(lengths) == count_reads(plan, 16).tokens
+    assert sum(read.is_new for wave in plan for read in wave) == 3 * 8  # windows that the grid has
 
 
 def test_a_map_of_another_size_than_the_grid_is_refused():

@@ -36,9 +36,9 @@ class TamingRecipe(io.ComfyNode):
                     "preset",
                     options=host.recipe_names(),
                     default=DEFAULT_PRESET,
-                    tooltip="What to train: a vqgan preset for Train VQGAN, a class preset for Train Transformer. "
-                    "_small ones train on any machine. YAML files in models/taming_recipes are listed too; press R "
-                    "after adding some.",
+                    tooltip="What to train: a vqgan preset for Train VQGAN, any other for Train Transformer. _small "
+                    "ones train on any machine. YAML files in models/taming_recipes are listed too; press R after "
+                    "adding some.",
                 ),
                 io.String.Input(
                     "folder",
@@ -46,7 +46,8 @@ class TamingRecipe(io.ComfyNode):
                     placeholder="my_pictures",
                     tooltip="Folder of pictures, with those in it: an absolute path, or a folder in ComfyUI's input "
                     "folder. Class presets take the names of the folders in it as classes. Empty takes what the "
-                    "preset says, or pictures connected to the training node.",
+                    "preset says, or pictures connected to the training node. Lists and shards go into overrides, as "
+                    "data.folder=list.txt.",
                 ),
                 *_number_inputs(),
                 io.String.Input(
@@ -55,7 +56,7 @@ class TamingRecipe(io.ComfyNode):
                     multiline=True,
                     placeholder="model.n_embed=512",
                     tooltip="Other values of the recipe, one key=value a line, as on the command line: seed=1, "
-                    "data.flip=false, precision=bfloat16. The inputs above come after them.",
+                    "data.flip=false, precision=bfloat16. An input above that is not 0 or empty wins.",
                 ),
             ],
             outputs=[RecipeSocket.Output("recipe", display_name="RECIPE", tooltip="For the training nodes.")],
@@ -109,8 +110,8 @@ def _number_inputs() -> list[io.Input]:
             min=0,
             max=4096,
             step=1,
-            tooltip="Pictures in a step, in every phase. 0 takes the preset's. More is calmer and takes more memory "
-            "and time; when memory runs out, a step is cut into parts by itself.",
+            tooltip="Pictures in a step, in every phase: 4 to 32 as a rule. 0 takes the preset's. More learns more "
+            "smoothly and takes more memory and time; when memory runs out, a step is cut into parts by itself.",
         ),
         io.Float.Input(
             "learning_rate",
@@ -119,7 +120,8 @@ def _number_inputs() -> list[io.Input]:
             max=1.0,
             step=0.00001,
             round=False,
-            tooltip="How far a step goes, at most. 0 takes the preset's. Halve it when a run diverges.",
+            tooltip="How far a step goes, at most: 0.0001 to 0.001 as a rule. 0 takes the preset's. Halve it when a "
+            "run diverges.",
         ),
         io.Int.Input(
             "size_px",
@@ -127,8 +129,9 @@ def _number_inputs() -> list[io.Input]:
             min=0,
             max=4096,
             step=8,
-            tooltip="Side of the pictures in pixels: their shorter side is scaled to it and a square is taken. 0 takes "
-            "the preset's. Twice the side takes four times the time and memory.",
+            tooltip="Side of the pictures in pixels: their shorter side is scaled to it and a square is taken; a "
+            "multiple of the token size, which is 8 for _small and 16 for the others. 0 takes the preset's. Twice the "
+            "side takes four times the time and memory.",
         ),
     ]
 

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 RUN_TOOLTIP = (
     "Name of the run: a folder below ComfyUI's output folder, with its state, log and model. Run the same again to "
-    "continue one that was canceled; a finished one gives its model at once. Another recipe needs another name."
+    "continue one that was canceled; a finished one gives its model at once. Another recipe needs another name; to "
+    "begin anew, delete the folder. The curve shows while it runs where live previews are on."
 )
 CANCELED = "Training stopped after %d of %d steps. All of it is kept in %s: run the same again to continue."
 BEGUN_FILE = "begun"

@@ -54,7 +54,7 @@ class TamingTrainTransformer(io.ComfyNode):
             ],
             is_input_list=True,
             inputs=[
-                RecipeSocket.Input("recipe", tooltip="A class recipe, from Training Recipe."),
+                RecipeSocket.Input("recipe", tooltip="A recipe for a transformer, from Training Recipe."),
                 VQGANSocket.Input(
                     "vqgan",
                     tooltip="The VQGAN whose tokens it learns to draw. The recipe's grid and vocabulary follow it.",
@@ -82,14 +82,13 @@ class TamingTrainTransformer(io.ComfyNode):
                     "conditioning",
                     optional=True,
                     tooltip="What a text encoder made of the captions: one conditioning for each picture in images, as "
-                    "a list. The transformer then draws by words, which Text Condition tells it.",
+                    "a list. The transformer then draws by words, which Text Condition tells it. Not together with "
+                    "labels.",
                 ),
             ],
             outputs=[
                 TransformerSocket.Output("transformer", display_name="TRANSFORMER", tooltip="The trained transformer."),
-                LossMapSocket.Output(
-                    "loss_map", display_name="LOSS_MAP", tooltip="The loss of every step, for Plot Loss Graph."
-                ),
+                LossMapSocket.Output("loss_map", display_name="LOSS_MAP", tooltip="The loss, for Plot Loss Graph."),
             ],
         )
 

@@ -59,9 +59,7 @@ class TamingTrainVQGAN(io.ComfyNode):
             ],
             outputs=[
                 VQGANSocket.Output("vqgan", display_name="VQGAN", tooltip="The trained VQGAN."),
-                LossMapSocket.Output(
-                    "loss_map", display_name="LOSS_MAP", tooltip="The loss of every step, for Plot Loss Graph."
-                ),
+                LossMapSocket.Output("loss_map", display_name="LOSS_MAP", tooltip="The loss, for Plot Loss Graph."),
             ],
         )
 

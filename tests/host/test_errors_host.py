@@ -6,6 +6,7 @@ import json
 import pickle
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,7 @@ def folder(server: LiveServer) -> Path:
     for name, text in BAD_CONFIGS.items():
         (folder / name).write_text(text, encoding="utf-8")
     save_checkpoint(VQModel(TINY), folder / "tiny.safetensors")
+    save_checkpoint(VQModel(replace(TINY, ch=256)), folder / "wide.safetensors")
     return folder
 
 
@@ -215,9 +217,9 @@ def test_a_picture_smaller_than_a_token_is_refused(server: LiveServer):
     assert message.startswith("image: ") and "7x128" in message
 
 
-def test_a_picture_too_large_for_the_memory_is_refused(server: LiveServer):
-    """On a CPU nothing recovers from running out of memory."""
-    message = failure(server, reconstruction(8192, 4096))
+def test_a_picture_too_large_for_the_memory_is_refused(server: LiveServer, folder: Path):
+    """On a CPU nothing recovers from running out of memory; two layers of this picture have 69 GB."""
+    message = failure(server, reconstruction(8192, 4096, vqgan_name="wide.safetensors"))
     assert message.startswith("image: ") and "GB" in message
 
 

@@ -24,7 +24,7 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
     "TamingLoadTransformer": (
         "Load Transformer",
         [("transformer_name", "COMBO", None)],
-        [("config_name", "COMBO", "auto")],
+        [("config_name", "COMBO", "auto"), ("precision", "COMBO", "auto")],
         [("TRANSFORMER", "TAMING_TRANSFORMER"), ("VQGAN", "TAMING_VQGAN")],
     ),
     "TamingEncode": (

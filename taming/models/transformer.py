@@ -138,14 +138,37 @@ class Transformer(Checkpointed):
         x = self.tok_emb(indices)  # (B, L, C)
         places = joined([self.pos_emb[:, span.start : span.start + span.length] for span in spans])
         x = self.drop(x + places.to(x))
-        context = None if context is None else context.to(x)
         parts = x.split(lengths, dim=1) if len(caches) > 1 else [x]
         layers = [each.extend(part, self.config.n_head) for each, part in zip(caches, parts, strict=False)]
-        for i, block in enumerate(self.blocks):
-            x = self.run(block, x, context, spans, [each[i] for each in layers])
+        x = self._through_blocks(x, context, spans, layers)
         if last_only:
             x = joined([x[:, end - 1 : end] for end in accumulate(lengths)])  # (B, sequences, C)
         return self.head(self.ln_f(x))
+
+    def step(self, indices: Tensor, place: Tensor, cache: KVCache, context: Tensor | None = None) -> Tensor:
+        """Logits of the token after `indices`, (B, 1) -> (B, 1, V), as `forward` would give them.
+
+        Shapes and addresses are the same for every token, so that a device can run it again as it was recorded: all
+        of the cache is attended to, under a mask.
+
+        Args:
+            place: (1,) int64, on the device: where in the sequence the token stands.
+            cache: what came before; the caller counts its length.
+        """
+        x = self.tok_emb(indices)  # (B, 1, C)
+        x = self.drop(x + self.pos_emb.index_select(1, place).to(x))
+        mask = (torch.arange(cache.capacity, device=place.device) <= place).unsqueeze(0)  # (1, capacity)
+        x = self._through_blocks(x, context, [Span(0, 1, mask)], [cache.at(place)])
+        return self.head(self.ln_f(x))
+
+    def _through_blocks(
+        self, x: Tensor, context: Tensor | None, spans: Sequence[Span], layers: Sequence[Sequence[LayerCache]]
+    ) -> Tensor:
+        """`layers` are the places of each sequence in each layer, where there are caches."""
+        context = None if context is None else context.to(x)
+        for i, block in enumerate(self.blocks):
+            x = self.run(block, x, context, spans, [each[i] for each in layers])
+        return x
 
     def _check(self, length: int, context: Tensor | None) -> None:
         if length > self.config.block_size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,14 +17,41 @@ class ContextCache:
         self.projected: tuple[Tensor, Tensor] | None = None  # each (B, N, S, hs), projected once per call
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(Protocol):
     """Where one block puts the keys and values of new tokens, and finds them with all that came before."""
+
+    def keep(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Add (B, T, N, hs) keys and values; those to attend to, (B, N, any, hs) each."""
+        ...
+
+
+@dataclass(frozen=True)
+class NextPlaces:
+    """Views of the places of the new tokens, and of all up to there."""
 
     new_keys: Tensor  # (B, T, N, hs)
     new_values: Tensor
     keys: Tensor  # (B, N, start + T, hs)
     values: Tensor
+
+    def keep(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        self.new_keys.copy_(keys)
+        self.new_values.copy_(values)
+        return self.keys, self.values
+
+
+@dataclass(frozen=True)
+class IndexedPlace:
+    """All places, and on the device which of them the one new token takes: nothing changes from token to token."""
+
+    index: Tensor  # (1,) int64
+    keys: Tensor  # (B, capacity, N, hs)
+    values: Tensor
+
+    def keep(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        self.keys.index_copy_(1, self.index, keys)
+        self.values.index_copy_(1, self.index, values)
+        return self.keys.transpose(1, 2), self.values.transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -34,12 +62,10 @@ class LayerCache:
     places: Places | None = None  # None for a sequence that is read whole at once and never gone on with
 
     def keep(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add (B, T, N, hs) keys and values; all up to there, (B, N, start + T, hs) each."""
+        """Add (B, T, N, hs) keys and values; those to attend to, (B, N, any, hs) each."""
         if self.places is None:
             return keys.transpose(1, 2), values.transpose(1, 2)
-        self.places.new_keys.copy_(keys)
-        self.places.new_values.copy_(values)
-        return self.places.keys, self.places.values
+        return self.places.keep(keys, values)
 
 
 class KVCache:
@@ -67,12 +93,29 @@ class KVCache:
             return [LayerCache(context) for context in self._contexts]
         if self._store is None:
             layers, head_size = len(self._contexts), width // num_heads
-            self._store = like.new_empty(layers, 2, batch, self.capacity, num_heads, head_size)
+            self._store = like.new_zeros(layers, 2, batch, self.capacity, num_heads, head_size)
         new = self._store[:, :, :, start : self.length].flatten(0, 1).unbind()
         held = self._store[:, :, :, : self.length].transpose(3, 4).flatten(0, 1).unbind()
         return [
-            LayerCache(context, Places(*new[2 * i : 2 * i + 2], *held[2 * i : 2 * i + 2]))
+            LayerCache(context, NextPlaces(*new[2 * i : 2 * i + 2], *held[2 * i : 2 * i + 2]))
             for i, context in enumerate(self._contexts)
+        ]
+
+    @property
+    def batch_size(self) -> int:
+        """Sequences side by side, of a cache that holds something already."""
+        assert self._store is not None
+        return self._store.shape[2]
+
+    def at(self, index: Tensor) -> list[LayerCache]:
+        """What each layer needs to know of the place `index`, (1,) int64, of a cache that holds something already.
+
+        `length` stays as it is: whoever fills the places in turn counts them.
+        """
+        assert self._store is not None
+        return [
+            LayerCache(context, IndexedPlace(index, *layer))
+            for context, layer in zip(self._contexts, self._store, strict=True)
         ]
 
 

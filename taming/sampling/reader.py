@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..conditioning import Condition
 from ..errors import ConditionError, TamingError, TokensError
+from .replay import MIN_STEPS, Replay, record
 from .waves import Read
 
 
@@ -33,6 +34,8 @@ class WindowReader:
         self.order = torch.tensor(self.transformer.config.order, device=device)
         self.no_cache = self.transformer.new_cache(0)
         self.caches = {}  # Window -> its KVCache
+        self.may_replay = True
+        self.replay: Replay | None = None
 
     def logits(self, wave: Sequence[Read], tokens: Tensor) -> Tensor:
         """Logits of the cells of `wave`, (B, R, V), where what they read of `tokens`, (B, h * w), has been drawn.
@@ -44,7 +47,8 @@ class WindowReader:
         unread = [self._unread(read, tokens) for read in wave]  # (copies * B, any) each
         # Windows as rows of one batch would have to be padded to the longest; one behind the other they need none.
         caches = [(self.caches[read.window], part.shape[1]) for read, part in zip(wave, unread, strict=True)]
-        logits = self.transformer(torch.cat(unread, dim=1), self.context, caches, last_only=True)  # (copies * B, R, V)
+        replay, new = self._replay_for(wave), torch.cat(unread, dim=1)  # (copies * B, all)
+        logits = replay(new) if replay else self.transformer(new, self.context, caches, last_only=True)
         for read in wave:
             if not read.is_kept:
                 del self.caches[read.window]
@@ -54,6 +58,17 @@ class WindowReader:
             return logits
         told, untold = logits.float().chunk(2)
         return untold + self.guidance_scale * (told - untold)
+
+    def _replay_for(self, wave: Sequence[Read]) -> Replay | None:
+        """The recorded step, if `wave` is one more token of the one window of a whole grid."""
+        read = wave[0]
+        if read.is_new or read.end - read.start != 1 or not read.window.is_whole:
+            return None
+        cache = self.caches[read.window]
+        if self.may_replay and self.replay is None and cache.capacity - cache.length >= MIN_STEPS:
+            self.replay = record(self.transformer, cache, self.context)
+            self.may_replay = self.replay is not None
+        return self.replay
 
     def _unread(self, read: Read, tokens: Tensor) -> Tensor:
         """What `read` adds to its window, the condition in front where the window is new, (copies * B, any)."""

@@ -228,11 +228,11 @@ class Progress:
     def __init__(self, total: int) -> None:
         self._bar = comfy.utils.ProgressBar(total)
 
-    def update(self, done: int, picture: Image.Image | None = None) -> None:
-        """Say that `done` steps are done and show `picture` on the node."""
+    def update(self, done: int, picture: Image.Image | None = None, total: int | None = None) -> None:
+        """Say that `done` steps are done, of `total` if that has changed, and show `picture` on the node."""
         cancel_if_asked()
         preview = None if picture is None else ("JPEG", picture, args.preview_size)
-        self._bar.update_absolute(done, preview=preview)
+        self._bar.update_absolute(done, total, preview)
 
 
 def wants_previews() -> bool:

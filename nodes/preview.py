@@ -33,6 +33,7 @@ class GrowingPicture:
         self._decoder = transformer.first_stage if host.wants_previews() else None
         self._tile = max(transformer.config.grid)
         self._tile_shape = [min(self._tile, side) for side in tokens.indices.shape[1:]]
+        self.part, self.num_parts = 0, 1  # of the batch, where it is drawn in several
         self._progress: host.Progress | None = None
         self._due_step = 0.0
         self._due_time = 0.0
@@ -48,6 +49,7 @@ class GrowingPicture:
         return decode_bytes(self._decoder.config, *self._tile_shape) if self._decoder else 0
 
     def __call__(self, done: int, total: int, indices: Tensor, known: Tensor) -> None:
+        done, total = self.part * total + done, self.num_parts * total
         self._progress = self._progress or host.Progress(total)
         picture = None
         if host.wants_previews() and (done >= self._due_step or time.monotonic() >= self._due_time or done == total):
@@ -56,7 +58,7 @@ class GrowingPicture:
             end = time.monotonic()
             self._due_step = done + SHARE * total
             self._due_time = end + max(INTERVAL_SECONDS, PAUSE * (end - start))
-        self._progress.update(done, picture)
+        self._progress.update(done, picture, total)
 
     def _draw(self, indices: Tensor, shown: Tensor) -> Image.Image:
         height = shown.shape[0]

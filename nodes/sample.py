@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
+
+import torch
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..taming import conditioning
 from ..taming.errors import ConditionError, TokensError
@@ -22,6 +27,8 @@ from .types import (
     TransformerHandle,
     TransformerSocket,
 )
+
+log = logging.getLogger(__name__)
 
 
 class TamingSample(io.ComfyNode):
@@ -105,14 +112,55 @@ class TamingSample(io.ComfyNode):
         with blaming("tokens", (TokensError, host.NotEnoughMemory)), blaming("condition", ConditionError):
             check_tokens(transformer, tokens)
             told = build_condition(transformer, condition, tokens)
-            picture = GrowingPicture(transformer, tokens)
-            guided = options.guidance_scale != 1
-            windows = windows_at_once(transformer.model, tokens.known, guided)
-            memory = sample_bytes(transformer.config, len(tokens.indices), guided, windows) + picture.memory
-            with host.placed(transformer, memory, picture.companions) as device:
-                indices, known = tokens.indices.to(device), tokens.known.to(device)
-                indices = generate(told, indices, known, options=options, seed=seed, callback=picture)
-        return io.NodeOutput(Tokens.of(indices, tokens.tokenizer))
+            return io.NodeOutput(Tokens.of(draw(transformer, told, tokens, options, seed), tokens.tokenizer))
+
+
+def draw(
+    transformer: TransformerHandle,
+    told: conditioning.Condition,
+    tokens: Tokens,
+    options: SamplingOptions,
+    seed: int,
+) -> Tensor:
+    """All cells of `tokens`, (B, h, w) on the CPU: all pictures at once, or as many as there is memory for.
+
+    What is drawn does not depend on how many that are.
+    """
+    picture = GrowingPicture(transformer, tokens)
+    batch = size = len(tokens.indices)
+    drawn: list[Tensor] = []
+    first = 0
+    while first < batch:
+        items = slice(first, first + size)
+        picture.part, picture.num_parts = len(drawn), len(drawn) - (first - batch) // size  # rounded up
+        draw_items = partial(_draw_items, transformer, told, tokens, items, options, seed, picture)
+        indices = draw_items() if size == 1 else host.unless_out_of_memory(draw_items)
+        if indices is not None:
+            drawn.append(indices)
+            first += size
+        else:
+            size = -(-size // 2)
+            log.warning("Transformer Sample: out of memory, drawing %d of %d pictures at a time.", size, batch)
+    return torch.cat(drawn)
+
+
+def _draw_items(
+    transformer: TransformerHandle,
+    told: conditioning.Condition,
+    tokens: Tokens,
+    items: slice,
+    options: SamplingOptions,
+    seed: int,
+    picture: GrowingPicture,
+) -> Tensor:
+    indices, known = tokens.indices[items], tokens.known[items]
+    guided = options.guidance_scale != 1
+    windows = windows_at_once(transformer.model, known, guided)
+    memory = sample_bytes(transformer.config, len(indices), guided, windows) + picture.memory
+    with host.placed(transformer, memory, picture.companions) as device:
+        grids = (indices.to(device), known.to(device))
+        told = told.some(items)
+        return generate(told, *grids, options=options, seed=seed, first_item=items.start, callback=picture).cpu()
 
 
 def check_tokens(transformer: TransformerHandle, tokens: Tokens) -> None:

@@ -45,6 +45,16 @@ class Condition:
             null_context=None if self.null_context is None else self.null_context.expand(batch_size, -1, -1),
         )
 
+    def some(self, items: slice) -> Condition:
+        """The condition of some items of the batch."""
+        return replace(
+            self,
+            prefix=self.prefix.some(items),
+            null_prefix=None if self.null_prefix is None else self.null_prefix.some(items),
+            context=None if self.context is None else self.context[items],
+            null_context=None if self.null_context is None else self.null_context[items],
+        )
+
     def padded(self, bottom: int, right: int) -> Condition:
         """The same for a grid that was extended by so many cells."""
         null_prefix = None if self.null_prefix is None else self.null_prefix.padded(bottom, right)

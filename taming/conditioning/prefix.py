@@ -32,6 +32,10 @@ class Prefix(Protocol):
         """The same for a batch: one item is repeated."""
         ...
 
+    def some(self, items: slice) -> Prefix:
+        """The same for some items of the batch."""
+        ...
+
     def padded(self, bottom: int, right: int) -> Prefix:
         """The same for a grid that was extended by so many cells."""
         ...
@@ -52,6 +56,9 @@ class FixedPrefix:
 
     def expand(self, batch_size: int) -> FixedPrefix:
         return FixedPrefix(self.tokens.expand(batch_size, -1))
+
+    def some(self, items: slice) -> FixedPrefix:
+        return FixedPrefix(self.tokens[items])
 
     def padded(self, bottom: int, right: int) -> FixedPrefix:
         return self
@@ -89,6 +96,9 @@ class MapPrefix:
     def expand(self, batch_size: int) -> MapPrefix:
         return replace(self, tokens=self.tokens.expand(batch_size, -1, -1))
 
+    def some(self, items: slice) -> MapPrefix:
+        return replace(self, tokens=self.tokens[items])
+
     def padded(self, bottom: int, right: int) -> MapPrefix:
         height, width = self.tokens.shape[1:]
         rows = torch.arange(height + bottom).clamp(max=height - 1)
@@ -112,6 +122,9 @@ class CoordinatePrefix:
     def expand(self, batch_size: int) -> CoordinatePrefix:
         return replace(self, batch_size=batch_size)
 
+    def some(self, items: slice) -> CoordinatePrefix:
+        return replace(self, batch_size=len(range(self.batch_size)[items]))
+
     def padded(self, bottom: int, right: int) -> CoordinatePrefix:
         return self
 
@@ -134,6 +147,9 @@ class BoxPrefix:
 
     def expand(self, batch_size: int) -> BoxPrefix:
         return replace(self, layouts=self.layouts * batch_size)
+
+    def some(self, items: slice) -> BoxPrefix:
+        return replace(self, layouts=self.layouts[items])
 
     def padded(self, bottom: int, right: int) -> BoxPrefix:
         return self

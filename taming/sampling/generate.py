@@ -30,6 +30,7 @@ def generate(
     *,
     options: SamplingOptions = PLAIN,
     seed: int = 0,
+    first_item: int = 0,
     callback: Callback | None = None,
 ) -> Tensor:
     """Draw the cells of `indices`, (B, h, w) int64, that are not `known`, (B, h, w) bool; the others stay as they are.
@@ -40,6 +41,7 @@ def generate(
 
     Args:
         condition: one for all items, or one for each.
+        first_item: the place of the first item in the batch that these items are part of.
         callback: called after every wave (one cell, unless the grid is larger than the window) with the cells done,
             their total, and copies of the grid so far and of what is known of it; cells not drawn yet hold what came
             in. What it raises ends the sampling.
@@ -63,7 +65,8 @@ def generate(
             grids = (cells.view_as(known)[:, :height, :width].clone() for cells in (tokens, drawn))
             callback(done, total, *grids)
 
-    drawn = fill_in(condition, indices, known, plan, options, seed, report)
+    uniforms = cell_uniforms(len(indices), known[0].numel(), seed, first_item)
+    drawn = fill_in(condition, indices, known, plan, options, uniforms, report)
     return drawn[:, :height, :width].clone()  # outside of inference mode again
 
 
@@ -74,14 +77,17 @@ def fill_in(
     known: Tensor,
     plan: list[list[Read]],
     options: SamplingOptions,
-    seed: int,
+    uniforms: Tensor,
     report: Callable[[int, Tensor, Tensor], None],
 ) -> Tensor:
-    """Read and draw the cells of `plan`, wave by wave, wherever they are not known; returns the grid, (B, h, w)."""
+    """Read and draw the cells of `plan`, wave by wave, wherever they are not known; returns the grid, (B, h, w).
+
+    `uniforms`, (B, h * w) float64 in [0, 1), decide what is drawn in each cell.
+    """
     batch, height, width = indices.shape
     tokens, drawn = indices.flatten(1).clone(), known.flatten(1).clone()  # (B, h * w)
     some_known = drawn.any(0).tolist()
-    uniforms = cell_uniforms(batch, height * width, seed).to(tokens.device, _draw_dtype(tokens.device))
+    uniforms = uniforms.to(tokens.device, _draw_dtype(tokens.device))
     reader = WindowReader(condition, options.guidance_scale, tokens.device)
     done = 0
     for wave in plan:

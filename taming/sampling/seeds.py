@@ -21,9 +21,9 @@ def item_seed(seed: int, item: int, stream: int = 0) -> int:
     return mixed >> 1
 
 
-def cell_uniforms(batch: int, cells: int, seed: int) -> Tensor:
+def cell_uniforms(batch: int, cells: int, seed: int, first_item: int = 0) -> Tensor:
     """One uniform number in [0, 1) for each cell of each item, (batch, cells) float64 on the CPU."""
-    return torch.stack([_uniforms(cells, item_seed(seed, item)) for item in range(batch)])
+    return torch.stack([_uniforms(cells, item_seed(seed, first_item + item)) for item in range(batch)])
 
 
 def cell_ranks(batch: int, cells: int, seed: int) -> Tensor:

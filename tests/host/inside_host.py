@@ -53,7 +53,9 @@ def load_pack() -> None:
 load_pack()
 
 from taming_pack.nodes import budgets, codec, host, maps, tiles  # noqa: E402
+from taming_pack.nodes import sample as sample_node  # noqa: E402
 from taming_pack.nodes.loaders import TamingLoadTransformer, TamingLoadVQGAN  # noqa: E402
+from taming_pack.nodes.preview import GrowingPicture  # noqa: E402
 from taming_pack.nodes.sample import TamingSample  # noqa: E402
 from taming_pack.nodes.types import Condition, Tokens, TransformerHandle, VQGANHandle  # noqa: E402
 from taming_pack.taming.data.scenes import render_scene  # noqa: E402
@@ -308,6 +310,27 @@ def small_cpu(vqgan: VQGANHandle, indices: Tensor) -> dict[str, Any]:
     return {}
 
 
+def small_for_a_batch(transformer: TransformerHandle, vqgan: VQGANHandle) -> dict[str, Any]:
+    """Five grids where there is memory for two at a time; then one where there is none."""
+    tokens, warnings = blank(vqgan, 5), Warnings()
+    whole = sample(transformer, tokens)
+    picture = GrowingPicture(transformer, tokens)
+    usual, room = comfy.model_management.get_free_memory, budgets.sample_bytes(transformer.config, 2, False, 1)
+    comfy.model_management.get_free_memory = lambda device=None: room + picture.memory
+    sample_node.log.addHandler(warnings)
+    try:
+        parts = sample(transformer, tokens)
+        room = 0
+        sample(transformer, tokens)
+    except host.NotEnoughMemory as error:
+        equal = torch.equal(parts.indices, whole.indices)
+        return {"equal": equal, "warnings": warnings.messages, "error": str(error)}
+    finally:
+        comfy.model_management.get_free_memory = usual
+        sample_node.log.removeHandler(warnings)
+    return {}
+
+
 def no_room(vqgan: VQGANHandle, indices: Tensor) -> str:
     _, stop = fail_above(vqgan.model, 0)
     try:
@@ -371,6 +394,7 @@ def main() -> None:
         "out_of_memory": out_of_memory(vqgan, indices),
         "small_cpu": small_cpu(vqgan, indices),
         "no_room": no_room(vqgan, indices),
+        "small_for_a_batch": small_for_a_batch(transformer, vqgan),
         "seams": seams(),
         "names_refused": names_refused(),
     }

@@ -75,6 +75,14 @@ def test_a_cpu_that_is_too_small_is_not_tried(facts: dict[str, Any]):
     assert scene["encode_error"].startswith("this takes about")
 
 
+def test_a_batch_that_does_not_fit_is_drawn_in_parts(facts: dict[str, Any]):
+    scene = facts["small_for_a_batch"]
+    assert scene["equal"]
+    counts = [int(message.rsplit(" of 5 pictures", 1)[0].rsplit(" ", 1)[1]) for message in scene["warnings"]]
+    assert counts == [3, 2, 3, 2, 1]  # it fits two at a time, then not even one
+    assert scene["error"].startswith("tokens: this takes about")
+
+
 def test_a_decoder_without_room_for_the_smallest_tile_says_so(facts: dict[str, Any]):
     assert "even for small tiles" in facts["no_room"]
 

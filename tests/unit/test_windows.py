@@ -22,6 +22,7 @@ from taming.models import Transformer, TransformerConfig
 from taming.sampling import SamplingOptions, generate, item_seed, sample_grid
 from taming.sampling.generate import fill_in, plan_visits, windows_at_once
 from taming.sampling.reader import WindowReader
+from taming.sampling.seeds import cell_uniforms
 from taming.sampling.waves import count_reads, plan_reads
 from taming.sampling.windows import window_at
 
@@ -91,6 +92,34 @@ def test_every_kind_of_model_draws_small_grids_and_keeps_what_is_known(kind):
     assert drawn.shape == (2, 3, 4) and drawn[known].eq(7).all()
 
 
+@pytest.mark.parametrize("kind", sorted(CONDITIONS))
+@pytest.mark.parametrize("grid", [(4, 4), (5, 7)])
+def test_parts_of_a_batch_are_drawn_as_the_whole(kind, grid):
+    condition = condition_for(build(kind, (4, 4)), grid, 5)
+    indices = torch.randint(CODES, (5, *grid), generator=torch.Generator().manual_seed(1))
+    known = torch.rand(5, *grid, generator=torch.Generator().manual_seed(2)) < 0.4
+    whole = generate(condition, indices, known, seed=9)
+    parts = [slice(0, 2), slice(2, 3), slice(3, 6)]
+    drawn = [
+        generate(condition.some(part), indices[part], known[part], seed=9, first_item=part.start) for part in parts
+    ]
+    assert torch.equal(torch.cat(drawn), whole)
+    assert whole.unique(dim=0).shape[0] == 5
+
+
+def test_parts_of_a_batch_keep_their_contexts_and_their_guidance():
+    transformer = build_deep("class", (4, 4), context_dim=6)
+    context = torch.randn(3, 2, 6, generator=torch.Generator().manual_seed(3))
+    condition = get_condition(transformer, [0, 1, 2], context=context)
+    assert condition.null_prefix is not None
+    unknown = torch.zeros(3, 4, 4, dtype=torch.int64)
+    settings = {"options": SamplingOptions(guidance_scale=2.0), "seed": 4}
+    whole = generate(condition, unknown, unknown.bool(), **settings)
+    last = slice(1, 3)
+    drawn = generate(condition.some(last), unknown[last], unknown[last].bool(), **settings, first_item=1)
+    assert torch.equal(drawn, whole[1:])
+
+
 def test_guidance_slides_along():
     transformer = build("class", (4, 4))
     grid = {"grid": (4, 9), "seed": 1}
@@ -115,7 +144,8 @@ def one_by_one(condition, indices, known, options=PLAIN, seed=0, room=None):
     cells = (~known).any(0).flatten().nonzero()[:, 0].tolist()
     config = transformer.config
     plan = plan_reads([[cell] for cell in cells], grid, config.grid, config.condition, room=room)
-    return fill_in(condition, indices, known, plan, options, seed, lambda *_: None)
+    uniforms = cell_uniforms(len(known), known[0].numel(), seed)
+    return fill_in(condition, indices, known, plan, options, uniforms, lambda *_: None)
 
 
 def some_tokens(batch, grid, share_known):

@@ -7,6 +7,7 @@ import random
 import re
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -57,7 +58,8 @@ class Handler(BaseHTTPRequestHandler):
         if behavior.says_length:
             self.send_header("Content-Length", str(size - start))
         self.end_headers()
-        self.wfile.write(behavior.content[start:][: behavior.hang_up_after])
+        with suppress(ConnectionError):  # of a client that has seen enough
+            self.wfile.write(behavior.content[start:][: behavior.hang_up_after])
 
     def log_message(self, *_: object) -> None:
         pass

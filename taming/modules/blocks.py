@@ -25,7 +25,8 @@ def norm_silu_conv(norm: nn.GroupNorm, conv: Callable[[Tensor], Tensor], x: Tens
     if needs_strips(x):
         normalized = normalization(norm, x)
         return in_strips(lambda strip: conv(F.silu(normalized(strip), inplace=True)), x, 1, overwrite=overwrite)
-    return conv(F.silu(norm(x), inplace=not torch.is_grad_enabled()))
+    x = F.silu(norm(x), inplace=not torch.is_grad_enabled())  # lets go of what came in
+    return conv(x)
 
 
 class ResnetBlock(nn.Module):
@@ -43,8 +44,13 @@ class ResnetBlock(nn.Module):
         self.has_shortcut = in_channels != out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        h = norm_silu_conv(self.norm1, self.conv1, x)
-        h = norm_silu_conv(self.norm2, lambda h: self.conv2(self.dropout(h)), h, overwrite=True)
+        # One in the other, without a name for what is between them: it would be held until the second is done.
+        h = norm_silu_conv(
+            self.norm2,
+            lambda h: self.conv2(self.dropout(h)),
+            norm_silu_conv(self.norm1, self.conv1, x),
+            overwrite=True,
+        )
         if self.has_shortcut and needs_strips(x):
             return add_in_strips(self.nin_shortcut, x, to=h)
         return add(self.nin_shortcut(x) if self.has_shortcut else x, h)

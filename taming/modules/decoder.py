@@ -32,4 +32,4 @@ class Decoder(nn.Module):
         for level in cast("Iterable[UpLevel]", reversed(self.up)):
             for step in level.steps():  # not `level(h)`: its first tensor would be held until its last is made
                 h = level.run(step, h)
-        return norm_silu_conv(self.norm_out, self.conv_out, h)
+        return norm_silu_conv(self.norm_out, self.conv_out, h).contiguous()

@@ -33,4 +33,4 @@ class Encoder(nn.Module):
         for level in cast("Iterable[DownLevel]", self.down):
             for step in level.steps():  # not `level(h)`: its first tensor would be held until its last is made
                 h = level.run(step, h)
-        return norm_silu_conv(self.norm_out, self.conv_out, self.mid(h))
+        return norm_silu_conv(self.norm_out, self.conv_out, self.mid(h)).contiguous()

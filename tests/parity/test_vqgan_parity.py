@@ -145,8 +145,10 @@ def test_the_published_configuration_tokenizes_and_decodes_like_the_reference(re
     equal = (quantized.indices == indices).double().mean().item()
     assert equal == 1.0, f"{equal:.2%} of 256 tokens are equal"
     assert indices.unique().numel() > 100
+    # Folded kernels, and sums along channels: 1e-5 from float64, where the reference is 3e-6 from it. A shade of
+    # 8 bits is 8e-3.
     error = relative_error(pair.ours.decode_indices(indices), reference_pixels(pair, indices))
-    assert error < TOLERANCE, f"relative error {error:.1e}"
+    assert error < 3e-5, f"relative error {error:.1e}"
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ The class-conditional ImageNet transformer (1.4 billion parameters) with its fir
 once under runs/loading, as safetensors and as the Lightning checkpoint it was published as, optimizer state included:
 24 GB in all, so `dev.py bench` leaves it out; by hand, with PYTHONPATH naming the repository. Each load is a fresh
 process. Anonymous memory is what the process owns; pages of the mapped file, which the system may drop at any time,
-count only in the largest resident set. `--quick` takes a small model.
+count only in the largest resident set. The rows of a precision are packed straight from the file, for a CPU; their
+ratio is to the same float32 weights. `--quick` takes a small model.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ from taming.checkpoints.metadata import METADATA_KEY, PackMetadata, encode_metad
 from taming.checkpoints.upstream_transformer import Net2NetConfig, net2net_config
 from taming.checkpoints.yaml_file import read_yaml
 from taming.configs import PUBLISHED, find_preset
-from taming.models import Transformer, VQModel
+from taming.models import Precision, Transformer, VQModel
 
 PRESET = "cin_transformer"
 SMALL = {"n_layer": 4, "n_head": 8, "n_embd": 512}
+LOADS: tuple[Precision | None, ...] = (None, "fp32", "int8")
 SAMPLE_EVERY_S = 0.002
 ALLOWED_RATIO = 1.15  # of the weights' bytes, in anonymous memory
 MIB = 2**20
@@ -48,12 +50,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small model, one round: to check the script")
     parser.add_argument("--load", type=Path, metavar="FILE", help=argparse.SUPPRESS)  # what the processes are given
+    parser.add_argument("--precision", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.load is not None:
-        print(json.dumps(measure(options.load)))
+        print(json.dumps(measure(options.load, options.precision)))
         return
-    files = write_files(options.quick)
-    figures = {file.suffix: run_processes(file, 1 if options.quick else 3) for file in files}
+    figures = {
+        file.suffix + (f" {precision}" if precision else ""): run_processes(file, precision, 1 if options.quick else 3)
+        for file in write_files(options.quick)
+        for precision in LOADS
+    }
     header = ["", "file, MiB", "weights, MiB", "anonymous peak, MiB", "/ weights", "largest resident, MiB", "seconds"]
     print_table(
         f"load_transformer, {PRESET}{' (small)' * options.quick}", header, [table_row(*i) for i in figures.items()]
@@ -69,9 +75,10 @@ def table_row(suffix: str, figure: dict[str, Any]) -> list[object]:
     return [suffix, *sizes, f"{figure['ratio']:.3f}", resident, " ".join(f"{s:.1f}" for s in figure["seconds"])]
 
 
-def run_processes(file: Path, rounds: int) -> dict[str, Any]:
+def run_processes(file: Path, precision: Precision | None, rounds: int) -> dict[str, Any]:
     """Load `file` in a fresh process, `rounds` times: the worst memory and all seconds."""
     command = [sys.executable, "-m", "benchmarks.check_loading", "--load", str(file)]
+    command += ["--precision", precision] if precision else []
     done = []
     for _ in range(rounds):
         result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
@@ -81,7 +88,7 @@ def run_processes(file: Path, rounds: int) -> dict[str, Any]:
     return {"file_bytes": file.stat().st_size, **worst, "seconds": seconds}
 
 
-def measure(file: Path) -> dict[str, Any]:
+def measure(file: Path, precision: Precision | None) -> dict[str, Any]:
     """Load `file` in this process and say what it took, beyond what the process had before."""
     before = anonymous_bytes()
     peak, done = [before], threading.Event()
@@ -93,19 +100,20 @@ def measure(file: Path) -> dict[str, Any]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     start = time.perf_counter()
-    transformer, vqgan = load_transformer(file)
+    transformer, vqgan = load_transformer(file, precision=precision)
     seconds = time.perf_counter() - start
     done.set()
     watcher.join()
+    used = max(peak[0], anonymous_bytes()) - before
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     assert vqgan is not None
     weights = [tensor for model in (transformer, vqgan) for tensor in model.state_dict().values()]
     weights_bytes = sum(tensor.nbytes for tensor in weights)
-    used = max(peak[0], anonymous_bytes()) - before
     return {
         "weights_bytes": weights_bytes,
         "anonymous_peak_bytes": used,
         "ratio": round(used / weights_bytes, 4),
-        "largest_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "largest_resident_bytes": resident,
         "seconds": round(seconds, 3),
     }
 

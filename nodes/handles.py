@@ -5,14 +5,21 @@ from __future__ import annotations
 from ..taming.checkpoints import TransformerPlan, VQGANPlan, codebook_fingerprint
 from ..taming.models import Precision
 from . import host
+from .shared import shared
 from .types import Tokenizer, TransformerHandle, VQGANHandle
 
 
 def vqgan_handle(plan: VQGANPlan, name: str) -> VQGANHandle:
-    """A VQGAN under the host's management; messages call it `name`."""
-    config = plan.config
+    """A VQGAN under the host's management; messages call it `name`.
+
+    Its weights are shared with every other handle of the same weights, such as the first stage of two transformers.
+    """
+    config, origin = plan.config, plan.origin
     tokenizer = Tokenizer(name, codebook_fingerprint(plan.state_dict), config.num_tokens, config.factor)
-    return VQGANHandle(host.place_vqgan(plan), config, tokenizer)
+    if origin is None:
+        return VQGANHandle(host.place_vqgan(plan), config, tokenizer)
+    title = f"The {origin.part} of {origin.file.path.name}"
+    return VQGANHandle(shared((origin, config), title, lambda: host.place_vqgan(plan)), config, tokenizer)
 
 
 def transformer_handle(plan: TransformerPlan, name: str, precision: Precision = "auto") -> TransformerHandle:

@@ -100,9 +100,9 @@ def place_transformer(plan: TransformerPlan, precision: Precision) -> ModelPatch
         if precision == "int8":
             log.info("Load Transformer: int8 is for CPUs; on this device it is %s.", dtype)
     offload_device = comfy.model_management.unet_offload_device()
-    patcher = _patcher(partial(Transformer, plan.config), plan.state_dict, device, offload_device, dtype)
-    if device.type == "cpu":
-        patcher.model_size()  # the host's figure, which it adds up from tensors that are then gone
+    to_pack = device.type == "cpu"
+    patcher = _patcher(partial(Transformer, plan.config), plan.state_dict, device, offload_device, dtype, to_pack)
+    if to_pack:
         log.info("Load Transformer: %s.", prepare_for_sampling(patcher.model, precision))
     return patcher
 
@@ -125,7 +125,9 @@ def _patcher(
     device: torch.device,
     offload_device: torch.device,
     dtype: torch.dtype,
+    to_pack: bool = False,
 ) -> ModelPatcher:
+    """With `to_pack` the weights are those of the file, for `prepare_for_sampling` to take them from there."""
     model = build(_layers(dtype)).to(dtype).eval()
     comfy.model_management.archive_model_dtypes(model)
     patcher = comfy.model_patcher.CoreModelPatcher(model, load_device=device, offload_device=offload_device)
@@ -133,7 +135,10 @@ def _patcher(
         state_dict = {
             key: weight.to(dtype) if weight.is_floating_point() else weight for key, weight in state_dict.items()
         }
-    model.load_state_dict(state_dict, strict=True, assign=patcher.is_dynamic())
+    if to_pack:
+        patcher.model_size()  # the host's figure, which it adds up from tensors that are then gone
+    model.load_state_dict(state_dict, strict=True, assign=to_pack or patcher.is_dynamic())
+    state_dict.clear()  # what was not mapped would be there twice
     return patcher
 
 

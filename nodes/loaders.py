@@ -9,6 +9,7 @@ from ..taming.models import PRECISIONS, Precision
 from . import host
 from .errors import blaming
 from .handles import transformer_handle, vqgan_handle
+from .shared import shared
 from .types import TransformerSocket, VQGANSocket
 
 CONFIG_TOOLTIP = (
@@ -56,8 +57,10 @@ class TamingLoadVQGAN(io.ComfyNode):
         with blaming("config_name"):
             config = host.config_path(host.VQGAN_FOLDER, config_name)
         with blaming("vqgan_name"), host.loading():
-            plan = plan_vqgan(host.weights_path(host.VQGAN_FOLDER, vqgan_name), config)
-            return io.NodeOutput(vqgan_handle(plan, vqgan_name))
+            path = host.weights_path(host.VQGAN_FOLDER, vqgan_name)
+            key = (vqgan_name, path, config, *_file_states(host.VQGAN_FOLDER, vqgan_name, config_name))
+            handle = shared(key, vqgan_name, lambda: vqgan_handle(plan_vqgan(path, config), vqgan_name))
+        return io.NodeOutput(handle)
 
     @classmethod
     def fingerprint_inputs(
@@ -116,10 +119,12 @@ class TamingLoadTransformer(io.ComfyNode):
     ) -> io.NodeOutput:
         with blaming("config_name"):
             config = host.config_path(host.TRANSFORMER_FOLDER, config_name)
+        name = transformer_name
         with blaming("transformer_name"), host.loading():
-            plan = plan_transformer(host.weights_path(host.TRANSFORMER_FOLDER, transformer_name), config)
-            handle = transformer_handle(plan, transformer_name, precision)
-        return io.NodeOutput(handle, handle.first_stage or host.blocked(NO_FIRST_STAGE.format(name=transformer_name)))
+            path = host.weights_path(host.TRANSFORMER_FOLDER, name)
+            key = (name, path, config, precision, *_file_states(host.TRANSFORMER_FOLDER, name, config_name))
+            handle = shared(key, name, lambda: transformer_handle(plan_transformer(path, config), name, precision))
+        return io.NodeOutput(handle, handle.first_stage or host.blocked(NO_FIRST_STAGE.format(name=name)))
 
     @classmethod
     def fingerprint_inputs(

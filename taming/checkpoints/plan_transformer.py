@@ -108,7 +108,7 @@ def _plan_stages(
     if holds(checkpoint, "vqgan"):
         weights = take_part(checkpoint, "vqgan")
         first_stage = plan_vqgan_weights(
-            weights, checkpoint.path.name, _source_of(first_config, f"{where}: first_stage")
+            weights, checkpoint, "vqgan", _source_of(first_config, f"{where}: first_stage")
         )
     elif isinstance(named, FirstStageReference):
         first_stage = _plan_named_first_stage(checkpoint.path, named)
@@ -126,7 +126,7 @@ def _plan_stages(
         return first_stage, None
     weights = take_vqgan_at(checkpoint, prefix)
     return first_stage, plan_vqgan_weights(
-        weights, checkpoint.path.name, _source_of(cond_config, f"{where}: cond_stage")
+        weights, checkpoint, "cond_stage", _source_of(cond_config, f"{where}: cond_stage")
     )
 
 

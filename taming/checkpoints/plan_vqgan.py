@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,9 +15,19 @@ from .detect_vqgan import detect_vqgan, vqgan_disagreements
 from .keymaps import USED_KEY
 from .metadata import decode_metadata
 from .parts import take_part, without_training_keys
-from .read import Checkpoint, read_checkpoint
+from .read import Checkpoint, FileState, read_checkpoint
 from .upstream_vqgan import vqgan_config
 from .verify import check_agreement, check_weights
+
+Part: TypeAlias = Literal["vqgan", "cond_stage"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from: they are the same where this is the same."""
+
+    file: FileState
+    part: Part  # which of the VQGANs in it
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,7 @@ class VQGANPlan:
 
     config: VQModelConfig
     state_dict: dict[str, Tensor]  # memory-mapped where the format allows: do not modify in place
+    origin: Origin | None = None  # of the weights, where they are from a file
 
 
 def plan_vqgan(path: StrPath, config: ConfigInput = None) -> VQGANPlan:
@@ -37,16 +49,21 @@ def vqgan_plan(checkpoint: Checkpoint, source: ConfigSource | None) -> VQGANPlan
     """The plan of the VQGAN that `checkpoint` holds, alone or as a part, with the configuration from `source`."""
     metadata = decode_metadata(checkpoint.metadata, checkpoint.path.name)
     known = metadata.config if metadata is not None and isinstance(metadata.config, VQModelConfig) else None
-    return plan_vqgan_weights(take_part(checkpoint, "vqgan"), checkpoint.path.name, source, known)
+    return plan_vqgan_weights(take_part(checkpoint, "vqgan"), checkpoint, "vqgan", source, known)
 
 
 def plan_vqgan_weights(
-    weights: dict[str, Tensor], name: str, source: ConfigSource | None, known: VQModelConfig | None = None
+    weights: dict[str, Tensor],
+    checkpoint: Checkpoint,
+    part: Part,
+    source: ConfigSource | None,
+    known: VQModelConfig | None = None,
 ) -> VQGANPlan:
-    """The plan of a VQGAN of `weights` (published keys, no prefix) from the file `name`.
+    """The plan of a VQGAN of `weights` (published keys, no prefix), which are that `part` of `checkpoint`.
 
     Its configuration is that of `source`, else the one that is `known`, else what the shapes say.
     """
+    name = checkpoint.path.name
     if source is not None:
         num_used = weights[USED_KEY].numel() if USED_KEY in weights else 0
         config, where = vqgan_config(source.values, source.where, num_used), source.where
@@ -59,4 +76,5 @@ def plan_vqgan_weights(
     if USED_KEY in weights:  # published as whatever type numpy had saved it in
         weights[USED_KEY] = weights[USED_KEY].to(torch.int64)
     check_weights(weights, lambda: VQModel(config, blank_layers), name)
-    return VQGANPlan(config, weights)
+    origin = None if checkpoint.state is None else Origin(checkpoint.state, part)
+    return VQGANPlan(config, weights, origin)

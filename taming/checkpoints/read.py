@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -38,12 +38,27 @@ DAMAGED_PICKLE = (
 
 
 @dataclass(frozen=True)
+class FileState:
+    """Which file, and what tells whether it was replaced."""
+
+    path: Path  # absolute
+    modified_ns: int
+    num_bytes: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileState:
+        status = path.stat()
+        return cls(path.absolute(), status.st_mtime_ns, status.st_size)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """The weights of one file, and what the file says about them."""
 
     path: Path
     state_dict: dict[str, Tensor]  # memory-mapped where the format allows: do not modify in place
     metadata: dict[str, str]  # safetensors metadata; empty for other formats
+    state: FileState | None = None  # before it was read; None for weights that are from no file
 
 
 def read_checkpoint(path: str | os.PathLike[str], *, stub_all: bool = False) -> Checkpoint:
@@ -57,8 +72,9 @@ def read_checkpoint(path: str | os.PathLike[str], *, stub_all: bool = False) -> 
     """
     path = weights_file(path)
     container = identify_container(path)
+    state = FileState.of(path)  # first: a file that is replaced from here on is another one the next time
     if container == "safetensors":
-        return _read_safetensors(path)
+        return replace(_read_safetensors(path), state=state)
     foreign_globals = find_foreign_globals(path, container)
     if not stub_all and not is_training_state(foreign_globals):
         raise CheckpointError(explain_refusal(path.name, foreign_globals))
@@ -69,7 +85,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, stub_all: bool = False) -> 
         raise CheckpointError(explain_damage(path.name, error)) from error
     state_dict = _unwrap(path, content)
     _check_tensors(path, state_dict)
-    return Checkpoint(path, state_dict, metadata={})
+    return Checkpoint(path, state_dict, metadata={}, state=state)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

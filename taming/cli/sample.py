@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..checkpoints import load_transformer, load_vqgan
 from ..errors import TamingError
-from ..models import PRECISIONS, Transformer, VQModel, prepare_for_sampling
+from ..models import PRECISIONS, Transformer, VQModel
 from ..sampling import SamplingOptions, check_vocabulary, choose_cells, forget_cells, generate, pad_cells
 from .conditions import add_conditions, read_condition
 from .options import EMBEDDED_TRANSFORMER, Commands, add_out_folder
@@ -72,7 +72,6 @@ def run(options: argparse.Namespace) -> None:
     indices, known = starting_grid(options, transformer, vqgan)
     height, width = (side * vqgan.factor for side in indices.shape[1:])
     condition = read_condition(options, transformer, (width, height))
-    log.info("%s: %s.", options.transformer, prepare_for_sampling(transformer, options.precision))
     indices = indices.repeat(condition.batch_size, 1, 1)  # (B, h, w)
     known = known.repeat(condition.batch_size, 1, 1)
     if options.image is not None:
@@ -106,7 +105,7 @@ def check_numbers(options: argparse.Namespace) -> None:
 
 def load_models(options: argparse.Namespace) -> tuple[Transformer, VQModel]:
     """The transformer, and the tokenizer that its tokens belong to."""
-    transformer, first_stage = load_transformer(options.transformer)
+    transformer, first_stage = load_transformer(options.transformer, precision=options.precision)
     vqgan = first_stage if options.vqgan is None else load_vqgan(options.vqgan)
     if vqgan is None:
         raise TamingError(f"{options.transformer} comes without a tokenizer. Give the one it was trained on: --vqgan.")

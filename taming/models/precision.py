@@ -22,8 +22,9 @@ def prepare_for_sampling(transformer: Transformer, precision: Precision = "auto"
     """Bring the weights of `transformer` into the form in which it draws tokens fastest on the device that it is on.
 
     On a CPU its linear layers are laid out as the matrix kernels want them, without a second copy; it can then be
-    sampled and saved, but neither trained nor moved. Elsewhere it is cast. `auto` is float32 on a CPU and leaves the
-    weights as they are elsewhere. A CPU computes in float32 between the layers whatever the precision.
+    sampled and saved, but neither trained nor moved. Weights that were those of a mapped file are its own afterwards.
+    Elsewhere it is cast. `auto` is float32 on a CPU and leaves the weights as they are elsewhere. A CPU computes in
+    float32 between the layers whatever the precision.
 
     Returns: what was done, for a log; it tells where the precision asked for is not to be had or not worth having.
 
@@ -38,15 +39,15 @@ def prepare_for_sampling(transformer: Transformer, precision: Precision = "auto"
         if precision != "auto":
             transformer.to(DTYPES.get(precision, torch.float32))
         return f"weights in {precision}" if precision != "auto" else "weights as they are"
-    transformer.float()
     kind = "fp32" if precision == "auto" else precision
-    if can_pack(kind):
-        pack(transformer, kind)
-        return f"weights packed in {kind}"
-    if kind != "fp32" and can_pack("fp32"):
-        pack(transformer, "fp32")
-        return f"weights packed in fp32: this CPU would not gain from {kind}"
-    return "weights in fp32, not packed: this CPU or this torch has no kernels for it"
+    packed = next((each for each in (kind, "fp32") if can_pack(each)), None)
+    if packed is not None:
+        pack(transformer, packed)
+    for weight in transformer.parameters():  # those left: the packed ones were read as they lay
+        weight.data = weight.to(torch.float32, copy=True)
+    if packed is None:
+        return "weights in fp32, not packed: this CPU or this torch has no kernels for it"
+    return f"weights packed in {packed}" + f": this CPU would not gain from {kind}" * (packed != kind)
 
 
 def pack(transformer: Transformer, kind: str) -> None:

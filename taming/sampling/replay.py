@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..modules.cache import KVCache
-
 if TYPE_CHECKING:
     from ..models.transformer import Transformer
+    from ..modules.cache import KVCache
 
 log = logging.getLogger(__name__)
 

@@ -52,7 +52,7 @@ def load_pack() -> None:
 
 load_pack()
 
-from taming_pack.nodes import budgets, codec, host, maps, tiles  # noqa: E402
+from taming_pack.nodes import budgets, codec, host, maps, shared, tiles  # noqa: E402
 from taming_pack.nodes import sample as sample_node  # noqa: E402
 from taming_pack.nodes.loaders import TamingLoadTransformer, TamingLoadVQGAN  # noqa: E402
 from taming_pack.nodes.preview import GrowingPicture  # noqa: E402
@@ -64,6 +64,7 @@ from taming_pack.taming.errors import CheckpointError  # noqa: E402
 
 def leave_as_on_a_gpu(transformer: nn.Module, precision: str) -> str:
     """In place of `prepare_for_sampling`: what is packed for a CPU cannot be moved to an emulated device."""
+    transformer.float()  # the file may hold 16 bits
     return f"weights as they are, not in {precision}"
 
 
@@ -71,7 +72,8 @@ host.prepare_for_sampling = leave_as_on_a_gpu
 
 
 def load() -> tuple[TransformerHandle, VQGANHandle]:
-    """The embedded models, as the loader node makes them."""
+    """The embedded models, as the loader node makes them; never shared: each scene moves or breaks its own."""
+    shared.in_use.clear()
     host.register_folders()
     with torch.inference_mode():
         output = TamingLoadTransformer.execute("embedded/" + NAMES[1])

@@ -30,8 +30,8 @@ MAY_IMPORT["training"] = MAY_IMPORT["checkpoints"] | {"checkpoints", "data", "vi
 MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "zoo"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"cli", "training", "__main__"}
-# Types only: conditions and the sampling loop are given a transformer, and never make one.
-MAY_IMPORT_LATE = {"conditioning": {"models"}, "sampling": {"models"}}
+# Types only: conditions and the sampling loop are given a transformer and its caches, and never make one.
+MAY_IMPORT_LATE = {"conditioning": {"models"}, "sampling": {"models", "modules"}}
 HOST_MODULES = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server", "execution"}
 
 

@@ -1,6 +1,7 @@
 """Files to models: published layouts load strictly, configurations are found in order, misfits are explained."""
 
 import dataclasses
+import os
 
 import pytest
 import safetensors.torch
@@ -9,11 +10,15 @@ import yaml
 
 from hostile import NOT_A_TRANSFORMER, NOT_A_VQGAN, YAML, Hostile
 from hostile.forge import transformer_metadata, vqgan_metadata, weights_bytes
+from peak_memory import peak_bytes
 from published import net2net_weights, net2net_yaml, transformer_weights, vqgan_weights, vqgan_yaml
+from taming import get_condition
 from taming.checkpoints import load_checkpoint, load_transformer, load_vqgan, plan_transformer, plan_vqgan
 from taming.errors import CheckpointError, ConfigError, TamingError, TokensError
+from taming.models import PRECISIONS, prepare_for_sampling
 from taming.models.transformer import Transformer
 from taming.models.vqgan import VQModel
+from taming.modules.packed import can_pack
 
 PIXELS = torch.linspace(-1, 1, 3 * 8 * 8).view(1, 3, 8, 8)
 TRAINING_KEYS = {
@@ -112,6 +117,60 @@ def test_a_loaded_model_does_not_depend_on_its_file(container, tmp_path):
     model = load_vqgan(path)
     path.write_bytes(b"")
     assert_holds(model, weights)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_transformer_packed_from_its_file_is_the_one_packed_after_loading(precision, stored, tmp_path):
+    path = tmp_path / "transformer.safetensors"
+    weights = {key: tensor.to(stored) for key, tensor in transformer_weights(masks=False).items()}
+    safetensors.torch.save_file(weights, path)
+    afterwards, _ = load_transformer(path, net2net_yaml())
+    prepare_for_sampling(afterwards, precision)
+    packed, _ = load_transformer(path, net2net_yaml(), precision=precision)
+    path.write_bytes(b"")  # mapped weights would now end the process
+    state, expected = packed.state_dict(), afterwards.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[key], expected[key]) and state[key].dtype == torch.float32 for key in state)
+    condition = get_condition(packed, coordinates=None)
+    assert torch.equal(packed.sample(condition, seed=1), afterwards.sample(condition, seed=1))
+
+
+@pytest.mark.skipif(not can_pack("int8"), reason="no kernels")
+def test_packing_from_the_file_makes_no_float32_copy_of_the_weights(tmp_path):
+    path = tmp_path / "transformer.safetensors"
+    weights = transformer_weights(masks=False, n_layer=16, n_embd=64)
+    safetensors.torch.save_file(weights, path)
+    values = net2net_yaml()
+    values["model"]["params"]["transformer_config"]["params"] |= {"n_layer": 16, "n_embd": 64}  # type: ignore[index]
+    num_bytes = sum(tensor.nbytes for tensor in weights.values())
+    mapped = path.stat().st_size  # which the profiler counts as memory, and the system may drop
+    assert peak_bytes(lambda: load_transformer(path, values)) >= mapped + num_bytes
+    assert peak_bytes(lambda: load_transformer(path, values, precision="int8")) < mapped + num_bytes / 4
+
+
+@pytest.mark.parametrize("load", [load_vqgan, load_checkpoint])
+def test_weights_that_cannot_be_mapped_are_in_memory_once(load, tmp_path):
+    """Files from before PyTorch 1.6 are read as a whole."""
+    path = tmp_path / "old.ckpt"
+    weights = vqgan_weights()
+    torch.save(weights, path, _use_new_zipfile_serialization=False)
+    num_bytes = sum(tensor.nbytes for tensor in weights.values())
+    largest = max(tensor.nbytes for tensor in weights.values())
+    assert peak_bytes(lambda: load(path)) < num_bytes + 3 * largest
+
+
+def test_the_origin_of_a_vqgan_tells_a_replaced_file_and_the_other_vqgan_of_the_same_file(tmp_path):
+    path = tmp_path / "maps.ckpt"
+    weights = net2net_weights(vqgan_weights(), transformer_weights(block_size=512))
+    weights |= {f"cond_stage_model.{key}": tensor for key, tensor in vqgan_weights(seed=1).items()}
+    torch.save(weights, path)
+    plan, alone = plan_transformer(path), plan_vqgan(path)
+    assert plan.first_stage is not None and plan.cond_stage is not None
+    assert alone.origin == plan.first_stage.origin != plan.cond_stage.origin
+    assert plan_vqgan(path).origin == alone.origin is not None
+    os.utime(path, ns=(0, 0))
+    assert plan_vqgan(path).origin != alone.origin
 
 
 def test_a_loaded_model_can_be_trained(lightning_vqgan):

@@ -83,7 +83,7 @@ def run_server(server: Server) -> int:
 
 
 def run_benchmarks(arguments: list[str], comfyui: str | None) -> int:
-    """Run every benchmarks/bench_*.py, each in a process of its own."""
+    """Run every benchmarks/bench_*.py, and the check that all ways draw the same, each in a process of its own."""
     get_host(comfyui)  # its requirements hold peers that are measured against
     prepare_torch()
     prepare_requirements("this pack", ROOT / "requirements.txt")
@@ -92,7 +92,7 @@ def run_benchmarks(arguments: list[str], comfyui: str | None) -> int:
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
     if comfyui:
         environment["COMFYUI_PATH"] = comfyui
-    scripts = sorted((ROOT / "benchmarks").glob("bench_*.py"))
+    scripts = [*sorted((ROOT / "benchmarks").glob("bench_*.py")), ROOT / "benchmarks" / "check_equality.py"]
     results = [subprocess.run([PYTHON, script, *arguments], cwd=ROOT, env=environment).returncode for script in scripts]
     return int(any(results))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-WIDTH_PX, MARGIN_PX = 900, 16
+WIDTH_PX, MARGIN_PX = 800, 16
 ROW_PX, HEADING_PX = 26, 34
 FONT_PX, BAR_PX = 15, 16
 VALUE_PX = 60  # room for the figure after the longest bar

@@ -3,7 +3,8 @@
 `python3 dev.py bench` runs it; by hand, PYTHONPATH must name the repository. Everything is timed in turns, in one
 process, each round in the reverse order of the one before, with a read of a large tensor and a product of large
 matrices in every round; samples during which others took more than a tenth of the machine are dropped and counted.
-Peak memory comes from processes that hold one contender each. `--quick` only checks that the script works.
+Peak memory comes from processes that hold one contender each, the compiled one left out: its compiler would count.
+Three quarters of an hour on two cores. `--quick` only checks that the script works.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from benchmarks import ROOT
 from benchmarks.bars import draw_bars
 from benchmarks.machine import Probes, summarize_rates
 from benchmarks.report import print_table, result_path, write_results
-from benchmarks.rounds import Steps, ratio, summarize, take_turns
+from benchmarks.rounds import Steps, ratio, summarize, take_turns, try_compiled
 from benchmarks.token_rows import (
     GPT2,
     GPT2_COMPILED,
@@ -42,12 +43,15 @@ from benchmarks.token_rows import (
 
 PROBES = "probes"
 GREEDY_TOKENS = 64
+WARM_UP_TOKENS = 8
+ROUNDS = {"large": 3, "small": 4, "tiny": 1}  # a round of the large shape takes minutes
+GRID_TOKENS, LARGE_BATCH_TOKENS = 256, 128  # the large shape in batches draws half a grid, for the same reason
 MEMORY_OF_QUICK = (REFERENCE, PLAIN)
 
 
 def main() -> None:
     options = parse_arguments()
-    figures: dict[str, Any] = {"tokens": options.tokens, "rounds": options.rounds, "shapes": {}}
+    figures: dict[str, Any] = {"shapes": {}}
     for shape in options.shapes:
         figures["shapes"][shape] = measure_shape(shape, options)
     write_results("tokens.json", options.quick, figures)
@@ -58,17 +62,23 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tiny model, one round: to check the script")
-    parser.add_argument("--rounds", type=int, metavar="N", help="timed rounds (default 5)")
-    parser.add_argument("--tokens", type=int, metavar="N", help="of each sample (default 256, a whole grid)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="timed rounds (default 3 for large, 4 for small)")
+    parser.add_argument(
+        "--tokens", type=int, metavar="N", help="of each picture (default 256, a whole grid; 128 for large in batches)"
+    )
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], metavar="N", help="default 1 4")
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), help="default large small")
     parser.add_argument("--only", nargs="+", choices=names(), metavar="NAME", help="; ".join(names()))
     options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 5)
-    options.tokens = options.tokens or (16 if options.quick else 256)
+    options.tokens = options.tokens or (16 if options.quick else None)
     options.shapes = options.shapes or (["tiny"] if options.quick else ["large", "small"])
     options.only = options.only or [name for name in names() if not (options.quick and name == GPT2_COMPILED)]
     return options
+
+
+def tokens_of(shape: str, batch: int, options: argparse.Namespace) -> int:
+    """How many tokens of each picture a sample draws."""
+    return options.tokens or (LARGE_BATCH_TOKENS if shape == "large" and batch > 1 else GRID_TOKENS)
 
 
 def measure_shape(shape: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -78,7 +88,7 @@ def measure_shape(shape: str, options: argparse.Namespace) -> dict[str, Any]:
         print(f"{name}: not measured: {reason}")
     figures: dict[str, Any] = {"layers, heads, width": SHAPES[shape], "not_measured": missing, "batches": {}}
     figures["notes"] = {name: contender.note for name, contender in contenders.items() if contender.note}
-    figures["greedy"] = compare_greedy(shape, contenders, min(GREEDY_TOKENS, options.tokens))
+    figures["greedy"] = compare_greedy(shape, contenders, min(GREEDY_TOKENS, options.tokens or GREEDY_TOKENS))
     figures["operations"] = measure_operations(shape, contenders)
     for batch in options.batches:
         figures["batches"][batch] = measure_batch(shape, contenders, batch, options)
@@ -133,17 +143,28 @@ def measure_batch(
     shape: str, contenders: Mapping[str, Contender], batch: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     probes = Probes(64) if options.quick else Probes()
-    steps: Steps = {
-        name: partial(contender.draw, batch, options.tokens, False) for name, contender in contenders.items()
-    }
-    samples = take_turns({PROBES: probes.run, **steps}, options.rounds, f"{shape}, batch {batch}")
+    num_tokens, rounds = tokens_of(shape, batch, options), options.rounds or ROUNDS[shape]
+
+    def steps(length: int) -> Steps:
+        return {name: partial(made.draw, batch, length, False) for name, made in contenders.items()}
+
+    # What is compiled is compiled for one length; the others need no whole grid to warm up.
+    failed = try_compiled(steps(num_tokens), [GPT2_COMPILED])
+    contenders = {name: made for name, made in contenders.items() if name not in failed}
+    few = {name: step for name, step in steps(min(WARM_UP_TOKENS, num_tokens)).items() if name != GPT2_COMPILED}
+    everything = {PROBES: probes.run, **steps(num_tokens)}
+    samples = take_turns(everything, rounds, f"{shape}, batch {batch}", warm_up={PROBES: probes.run, **few})
     kept = [rates for rates, sample in zip(probes.rounds[1:], samples[PROBES], strict=True) if sample.is_kept]
     rates, times = summarize_rates(kept), {name: summarize(samples[name]) for name in contenders}
     for name, contender in contenders.items():
         if "median_s" in times[name]:
-            add_derived(times, name, contender, rates, options.tokens)
-    print_times(f"{shape}, batch {batch}", times, rates, options)
-    return {"rates": rates, "probes": summarize(samples[PROBES]), "rows": times}
+            add_derived(times, name, contender, rates, num_tokens)
+    title = (
+        f"{shape}, batch {batch}: {num_tokens} tokens, {torch.get_num_threads()} threads, medians of {rounds} rounds"
+    )
+    print_times(title, times, rates, num_tokens)
+    counts = {"tokens": num_tokens, "rounds": rounds, "not_compiled": failed}
+    return {**counts, "rates": rates, "probes": summarize(samples[PROBES]), "rows": times}
 
 
 def add_derived(
@@ -166,15 +187,12 @@ def fastest_gpt2(times: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def print_times(
-    title: str, times: Mapping[str, Mapping[str, Any]], rates: Mapping[str, float], options: argparse.Namespace
+    title: str, times: Mapping[str, Mapping[str, Any]], rates: Mapping[str, float], num_tokens: int
 ) -> None:
     best = fastest_gpt2(times)
-    rows = [table_row(name, row, options.tokens, best) for name, row in times.items()]
+    rows = [table_row(name, row, num_tokens, best) for name, row in times.items()]
     header = ["", "ms a token", "least-most", "x reference", "x GPT-2", "x best GPT-2", "% of reads", "dropped"]
-    threads = torch.get_num_threads()
-    print_table(
-        f"{title}: {options.tokens} tokens, {threads} threads, medians of {options.rounds} rounds", header, rows
-    )
+    print_table(title, header, rows)
     if rates:
         print(
             f"  read of a large tensor: {rates['read_best_gb_s']:.1f} GB/s at best (100% of reads), "
@@ -202,8 +220,8 @@ def measure_memory(
     """What a process of its own takes to draw, for each contender that is not `missing`."""
     measured: dict[str, dict[str, Any]] = {}
     for name in options.only:
-        if name not in missing and (name in MEMORY_OF_QUICK or not options.quick):
-            measured[name] = run_alone(name, shape, batch, options.tokens)
+        if name not in (*missing, GPT2_COMPILED) and (name in MEMORY_OF_QUICK or not options.quick):
+            measured[name] = run_alone(name, shape, batch, tokens_of(shape, batch, options))
     rows = [
         [name, *(f"{row[kind]:.0f}" for kind in ("whole_mib", "grown_mib", "weights_mib"))]
         for name, row in measured.items()
@@ -237,7 +255,7 @@ def draw_ratios(shapes: Mapping[str, Mapping[str, Any]], options: argparse.Names
             if found:
                 layers, _, width = SHAPES[shape]
                 groups[f"{layers} layers x {width}, batch {batch}"] = found
-    title = f"Tokens per second, as many times those of: {peer}"
+    title = f"Tokens a second, where 1 is: {peer} (longer is faster)"
     return draw_bars(groups, title, "taming", result_path("tokens.png", options.quick))
 
 

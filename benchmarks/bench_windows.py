@@ -1,16 +1,18 @@
 """Grids larger than the window: the reference's rule, ours one cell after the other, and ours in waves.
 
 `python3 dev.py bench` runs it; by hand, PYTHONPATH must name the repository. All three draw 32 x 32 and 64 x 64 tokens
-with random weights, the same for all, each cell told 256 tokens of a map. The reference reads the whole window anew
-for every cell (its scripts/sample_conditional.py, without a cache), so it is timed on some cells and its time for all
-is extrapolated. `--quick` only checks that the script works.
+with random weights, the same for all, each cell told 256 tokens of a map; ours has them packed, as users of a CPU do.
+The reference reads the whole window anew for every cell (its scripts/sample_conditional.py, without a cache), so it is
+timed on some cells and its time for all is extrapolated. At 64 x 64 ours reads a million tokens: in waves it is timed
+once, and one by one on some rows, from which its time is extrapolated by the tokens read. A quarter of an hour on two
+cores. `--quick` only checks that the script works.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,21 +23,34 @@ from torch import Tensor, nn
 from benchmarks.machine import Sample
 from benchmarks.peers import make_reference_gpt
 from benchmarks.report import print_table, write_results
-from benchmarks.rounds import ratio, summarize, take_turns
+from benchmarks.rounds import Steps, ratio, summarize, take_turns
 from devtools.reference import find_reference
 from taming.conditioning import Condition, MapPrefix, Window
-from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.models import ConditionConfig, Transformer, TransformerConfig, prepare_for_sampling
 from taming.sampling import SamplingOptions
 from taming.sampling.filters import PLAIN, sample_next
 from taming.sampling.generate import fill_in, plan_visits
 from taming.sampling.seeds import cell_uniforms
-from taming.sampling.waves import Read, ReadCounts, count_reads, plan_reads
+from taming.sampling.waves import Read, count_reads, plan_reads
 
 WINDOW = (16, 16)
 VOCAB_SIZE = 1024
 SEED = 0
 REFERENCE, ONE_BY_ONE, WAVES = "reference, no cache", "taming, one by one", "taming, waves"
 GREEDY = SamplingOptions(temperature=0)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A grid, and how much of it is timed how often."""
+
+    side: int
+    rounds: int
+    rows: range | None = None  # drawn one by one where the whole grid is too much; no window of theirs shows in others
+
+
+WORK = (Work(32, 2), Work(64, 1, range(28, 32)))
+QUICK_WORK = (Work(18, 1), Work(34, 1, range(15, 18)))
 
 
 def main() -> None:
@@ -45,27 +60,27 @@ def main() -> None:
     gpt = make_gpt(folder, transformer) if folder else None
     if gpt is None:
         print("the reference is not in .reference/ (`python3 dev.py bench` puts it there): not measured")
-    figures = {f"{side} x {side}": measure(transformer, gpt, (side, side), options) for side in options.sides}
-    write_results("windows.json", options.quick, figures)
+    weights = prepare_for_sampling(transformer, "auto")
+    print(f"ours: {weights}; the reference's as published")
+    work = QUICK_WORK if options.quick else WORK
+    figures = {f"{part.side} x {part.side}": measure(transformer, gpt, part, options.cells) for part in work}
+    write_results("windows.json", options.quick, {"weights": weights, **figures})
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--quick", action="store_true", help="a tiny model, small grids, one round: to check the script"
-    )
-    parser.add_argument("--rounds", type=int, metavar="N", help="timed rounds (default 3)")
+    parser.add_argument("--quick", action="store_true", help="a tiny model and small grids: to check the script")
     parser.add_argument("--cells", type=int, metavar="N", help="cells of a grid that the reference draws (default 16)")
     options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 3)
     options.cells = options.cells or (4 if options.quick else 16)
-    options.sides = (18, 34) if options.quick else (32, 64)
     return options
 
 
-def make_transformer(layers: int, heads: int, width: int) -> Transformer:
+MAP = ConditionConfig("segmentation", num_classes=VOCAB_SIZE)
+
+
+def make_transformer(layers: int, heads: int, width: int, condition: ConditionConfig = MAP) -> Transformer:
     """Random weights, large enough for one token to matter to the next."""
-    condition = ConditionConfig("segmentation", num_classes=VOCAB_SIZE)
     config = TransformerConfig(VOCAB_SIZE, 512, layers, heads, width, grid=WINDOW, condition=condition)
     transformer, generator = Transformer(config).eval(), torch.Generator().manual_seed(SEED)
     transformer.init_weights(generator)
@@ -81,36 +96,82 @@ def make_gpt(folder: Path, transformer: Transformer) -> nn.Module:
     return reference.gpt
 
 
-def measure(
-    transformer: Transformer, gpt: nn.Module | None, grid: tuple[int, int], options: argparse.Namespace
-) -> dict[str, Any]:
+def measure(transformer: Transformer, gpt: nn.Module | None, work: Work, num_cells: int) -> dict[str, Any]:
     """Counts, agreement and times of one size of grid."""
+    grid = (work.side, work.side)
     condition = make_condition(transformer, grid)
-    plans = make_plans(transformer, grid)
-    counts = {name: count_reads(plan, condition.prefix.at(first_window(grid)).shape[1]) for name, plan in plans.items()}
-    grids = {name: {"greedy": draw(condition, grid, plan, GREEDY)} for name, plan in plans.items()}
-    for name, plan in plans.items():
-        grids[name]["seeded"] = draw(condition, grid, plan, PLAIN)
-    steps: dict[str, Callable[[], object]] = {
-        name: partial(draw, condition, grid, plan, PLAIN) for name, plan in plans.items()
+    plans, cells = make_plans(transformer, grid), spread_cells(grid, num_cells)
+    prefix_length = condition.prefix.at(first_window(grid)).shape[1]
+    counts = {name: count_reads(plan, prefix_length) for name, plan in plans.items()}
+    timed, shares = dict(plans), {REFERENCE: num_cells / (work.side * work.side), WAVES: 1.0, ONE_BY_ONE: 1.0}
+    if work.rows is not None:
+        timed[ONE_BY_ONE] = plans[ONE_BY_ONE][work.rows.start * work.side : work.rows.stop * work.side]
+        shares[ONE_BY_ONE] = count_reads(timed[ONE_BY_ONE], prefix_length).tokens / counts[ONE_BY_ONE].tokens
+    contest = Contest(condition, gpt, grid, timed, cells)
+    agreement: dict[str, float] = {}
+    if work.rows is None:  # these draws warm up, too
+        for step in make_steps(contest, GREEDY, greedy := {}).values():
+            step()
+        agreement |= compare(contest, greedy, "greedy")
+    drawn: dict[str, Tensor] = {}
+    steps = make_steps(contest, PLAIN, drawn)
+    samples = take_turns(steps, work.rounds, f"{work.side} x {work.side}", warm_up={})
+    agreement |= compare(contest, drawn, "seeded")
+    figures = {
+        name: {
+            **summarize([Sample(sample.seconds / shares[name], sample.foreign) for sample in taken]),
+            "share_timed": round(shares[name], 5),
+        }
+        for name, taken in samples.items()
     }
-    cells = spread_cells(grid, options.cells)
-    agreement = {
-        how: share_equal(grids[ONE_BY_ONE][how].flatten(), grids[WAVES][how].flatten()) for how in ("greedy", "seeded")
+    found = {
+        "equal_tokens": agreement,
+        "theory": theory(grid),
+        "counts": {name: asdict(count) for name, count in counts.items()},
+        "seconds": figures,
+        "times_faster_than_reference": {name: ratio(figures, REFERENCE, name) for name in counts},
     }
-    if gpt is not None:
-        steps[REFERENCE] = partial(draw_by_reference, gpt, condition, grids[WAVES]["seeded"], cells, PLAIN)
-        for how, settings in (("greedy", GREEDY), ("seeded", PLAIN)):
-            drawn = grids[WAVES][how]
-            theirs = draw_by_reference(gpt, condition, drawn, cells, settings)
-            agreement[f"{how}, reference"] = share_equal(theirs, drawn.flatten()[cells])
-    samples = take_turns(steps, options.rounds, f"{grid[0]} x {grid[1]}")
-    if REFERENCE in samples:
-        scale = grid[0] * grid[1] / len(cells)
-        samples[REFERENCE] = [Sample(sample.seconds * scale, sample.foreign) for sample in samples[REFERENCE]]
-    figures = {name: summarize(times) for name, times in samples.items()}
-    show(grid, counts, figures, agreement, len(cells))
-    return report(grid, counts, figures, agreement, len(cells))
+    show(grid, found)
+    return found
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What is drawn, and by whom."""
+
+    condition: Condition
+    gpt: nn.Module | None  # the reference, where it is there
+    grid: tuple[int, int]
+    plans: Mapping[str, list[list[Read]]]  # ours, by name
+    cells: list[int]  # that the reference draws
+
+
+def make_steps(contest: Contest, options: SamplingOptions, drawn: dict[str, Tensor]) -> Steps:
+    """What draws a grid in each way and leaves it in `drawn`; waves come first, the others look at what they drew."""
+
+    def draw_ours(name: str) -> None:
+        start = drawn.get(WAVES, torch.zeros(1, *contest.grid, dtype=torch.int64))
+        drawn[name] = draw(contest.condition, contest.plans[name], options, start)
+
+    def draw_theirs(gpt: nn.Module) -> None:
+        drawn[REFERENCE] = draw_by_reference(gpt, contest.condition, drawn[WAVES], contest.cells, options)
+
+    steps: Steps = {name: partial(draw_ours, name) for name in (WAVES, ONE_BY_ONE)}
+    return steps if contest.gpt is None else {**steps, REFERENCE: partial(draw_theirs, contest.gpt)}
+
+
+def compare(contest: Contest, drawn: Mapping[str, Tensor], how: str) -> dict[str, float]:
+    """Shares of equal tokens: of all that were drawn one by one, and of those that the reference drew."""
+    waves, one_by_one = (drawn[name].flatten() for name in (WAVES, ONE_BY_ONE))
+    visited = cells_of(contest.plans[ONE_BY_ONE])
+    agreement = {f"{how}, one by one beside waves": share_equal(one_by_one[visited], waves[visited])}
+    if REFERENCE in drawn:
+        agreement[f"{how}, reference beside waves"] = share_equal(drawn[REFERENCE], waves[contest.cells])
+    return agreement
+
+
+def cells_of(plan: list[list[Read]]) -> list[int]:
+    return [read.cell for wave in plan for read in wave]
 
 
 def make_condition(transformer: Transformer, grid: tuple[int, int]) -> Condition:
@@ -129,10 +190,12 @@ def first_window(grid: tuple[int, int]) -> Window:
     return Window(0, 0, *WINDOW, grid)
 
 
-def draw(condition: Condition, grid: tuple[int, int], plan: list[list[Read]], options: SamplingOptions) -> Tensor:
-    """A whole grid, (1, h, w), in the order of `plan`."""
-    indices = torch.zeros(1, *grid, dtype=torch.int64)
-    return fill_in(condition, indices, indices.bool(), plan, options, SEED, lambda *_: None)
+def draw(condition: Condition, plan: list[list[Read]], options: SamplingOptions, start: Tensor) -> Tensor:
+    """`start`, (1, h, w), with the cells of `plan` drawn anew in its order."""
+    known = torch.ones_like(start, dtype=torch.bool)
+    known.flatten(1)[:, cells_of(plan)] = False
+    uniforms = cell_uniforms(1, start[0].numel(), SEED)
+    return fill_in(condition, start * known, known, plan, options, uniforms, lambda *_: None)
 
 
 @torch.no_grad()
@@ -181,51 +244,37 @@ def theory(grid: tuple[int, int]) -> dict[str, int]:
     }
 
 
-def report(
-    grid: tuple[int, int],
-    counts: dict[str, ReadCounts],
-    figures: dict[str, Any],
-    agreement: dict[str, float],
-    num_cells: int,
-) -> dict[str, Any]:
-    return {
-        "equal_tokens": agreement,
-        "theory": theory(grid),
-        "counts": {name: asdict(count) for name, count in counts.items()},
-        "reference_cells_timed": num_cells,
-        "seconds": figures,
-        "times_faster_than_reference": {name: ratio(figures, REFERENCE, name) for name in counts},
-    }
-
-
-def show(
-    grid: tuple[int, int],
-    counts: dict[str, ReadCounts],
-    figures: dict[str, Any],
-    agreement: dict[str, float],
-    num_cells: int,
-) -> None:
-    expected = theory(grid)
+def show(grid: tuple[int, int], found: Mapping[str, Any]) -> None:
+    expected, figures = found["theory"], found["seconds"]
     rows = [
-        [REFERENCE, grid[0] * grid[1], expected["tokens_of_the_reference"], "1", "-", *times(figures, REFERENCE)],
+        [REFERENCE, grid[0] * grid[1], expected["tokens_of_the_reference"], "1: all", "-", *times(found, REFERENCE)],
         *(
-            [name, count.steps, count.tokens, batches(count), count.windows, *times(figures, name)]
-            for name, count in counts.items()
+            [name, count["steps"], count["tokens"], batches(count), count["windows"], *times(found, name)]
+            for name, count in found["counts"].items()
         ),
     ]
-    title = f"{grid[0]} x {grid[1]} tokens; the reference's time is extrapolated from {num_cells} cells"
-    print_table(title, ["", "steps", "tokens read", "steps of batch", "windows held", "seconds", "times"], rows)
+    title = f"{grid[0]} x {grid[1]} tokens, {torch.get_num_threads()} threads; seconds are for the whole grid"
+    header = ["", "steps", "tokens read", "batch: steps", "windows held", "seconds", "times", "timed on", "rounds"]
+    print_table(title, header, rows)
+    dropped = {name: row["dropped"] for name, row in figures.items() if row["dropped"]}
+    if dropped:
+        print(f"dropped, others took more than a tenth of the machine: {dropped}")
     print(f"in theory {expected['steps_in_waves']} steps of at most {expected['widest_wave']} cells")
-    print("equal tokens: " + ", ".join(f"{how} {share:.1%}" for how, share in agreement.items()))
+    print("equal tokens: " + "; ".join(f"{how} {share:.1%}" for how, share in found["equal_tokens"].items()))
 
 
-def batches(count: ReadCounts) -> str:
-    return ", ".join(f"{size}: {number}" for size, number in count.batch_sizes.items())
+def batches(count: Mapping[str, Any]) -> str:
+    return ", ".join(f"{size}: {number}" for size, number in count["batch_sizes"].items())
 
 
-def times(figures: dict[str, Any], name: str) -> list[str]:
-    median, gain = figures.get(name, {}).get("median_s"), ratio(figures, REFERENCE, name)
-    return ["-" if median is None else f"{median:.1f}", "-" if gain is None else f"{gain:.2f}"]
+def times(found: Mapping[str, Any], name: str) -> list[str]:
+    row = found["seconds"].get(name)
+    if row is None:
+        return ["-"] * 4
+    gain = ratio(found["seconds"], REFERENCE, name)
+    seconds = f"{row['median_s']:.1f}" if "median_s" in row else "-"
+    share = "all" if row["share_timed"] == 1 else f"{row['share_timed']:.2%}"
+    return [seconds, "-" if gain is None else f"{gain:.2f}", share, str(row["n"])]
 
 
 if __name__ == "__main__":

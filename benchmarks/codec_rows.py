@@ -10,17 +10,25 @@ import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
 
-from benchmarks.machine import peak_mib, start_counting_peak
+from benchmarks.machine import peak_mib, start_counting_peak, take_sample
 from benchmarks.peers import load_reference_vqgan
+from benchmarks.token_rows import NotMeasured, check_compiler
 from devtools.reference import find_reference
 from taming.models import VQModel, VQModelConfig
+from taming.modules import memory
 
-REFERENCE, DIFFUSERS, OURS = "reference", "diffusers", "taming"
-NAMES = (REFERENCE, DIFFUSERS, OURS)
+REFERENCE, REFERENCE_COMPILED = "reference", "reference, compiled"
+DIFFUSERS, DIFFUSERS_COMPILED = "diffusers", "diffusers, channels last, compiled"
+OURS, OURS_CHANNELS_FIRST = "taming", "taming, channels first"
+NAMES = (REFERENCE, REFERENCE_COMPILED, DIFFUSERS, DIFFUSERS_COMPILED, OURS, OURS_CHANNELS_FIRST)
+COMPILED = (REFERENCE_COMPILED, DIFFUSERS_COMPILED)
+WITH_OUR_WEIGHTS = (REFERENCE_COMPILED, OURS, OURS_CHANNELS_FIRST)  # those of the reference
 SHAPES = {  # width at full resolution, its multiples, codes, their width
     "published f16": (128, (1, 1, 2, 2, 4), 16_384, 256),
     "tiny": (32, (1, 2, 2), 256, 16),  # for --quick
@@ -29,13 +37,10 @@ GFLOP = {  # of the reference, in the published shape; every contender is counte
     ("decode", 256): 252.7,
     ("decode", 512): 1017.3,
     ("encode", 256): 138.4,
+    ("encode", 512): 558.5,
 }
 
 Run = Callable[[Tensor], Tensor]
-
-
-class NotMeasured(Exception):
-    """A contender that cannot be had here, and why."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Contender:
 
 
 def main() -> None:
-    """Print the memory of the contender as the last line, in JSON."""
+    """Print the memory and the seconds of the contender's one run as the last line, in JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", required=True, choices=NAMES)
     parser.add_argument("--shape", choices=list(SHAPES), default="published f16")
@@ -60,8 +65,9 @@ def main() -> None:
     start_counting_peak()
     before = peak_mib()
     with torch.inference_mode():
-        run(given)
-    print(json.dumps({"whole_mib": round(peak_mib(), 1), "grown_mib": round(peak_mib() - before, 1)}))
+        sample = take_sample(lambda: run(given))
+    memory_taken = {"whole_mib": round(peak_mib(), 1), "grown_mib": round(peak_mib() - before, 1)}
+    print(json.dumps({**memory_taken, "seconds": round(sample.seconds, 2), "foreign": sample.foreign}))
 
 
 def inputs(shape: str, work: str, size: int) -> Tensor:
@@ -85,36 +91,57 @@ def make_contender(name: str, shape: str) -> Contender:
     Raises:
         NotMeasured: it cannot be had here.
     """
-    if name == DIFFUSERS:
-        return make_diffusers(make_config(shape))
+    if name in COMPILED:
+        check_compiler()
+    if name in (DIFFUSERS, DIFFUSERS_COMPILED):
+        return make_diffusers(make_config(shape), name == DIFFUSERS_COMPILED)
     torch.manual_seed(0)
     ours = VQModel(make_config(shape)).eval()
     ours.quantize.embedding.weight.data.normal_()  # spread, as the latents that look for them are
-    return make_ours(ours) if name == OURS else make_reference(ours)
+    if name in (REFERENCE, REFERENCE_COMPILED):
+        return make_reference(ours, name == REFERENCE_COMPILED)
+    return make_ours(ours, name == OURS_CHANNELS_FIRST)
 
 
-def make_ours(vqgan: VQModel) -> Contender:
-    return Contender(vqgan.decode, vqgan.encode_latents, lambda z: vqgan.quantize(z).indices.flatten())
+def make_ours(vqgan: VQModel, is_channels_first: bool) -> Contender:
+    decode, encode = vqgan.decode, vqgan.encode_latents
+    if is_channels_first:
+        return Contender(channels_first(decode), channels_first(encode), nearest=None)
+    return Contender(decode, encode, lambda z: vqgan.quantize(z).indices.flatten())
 
 
-def make_reference(vqgan: VQModel) -> Contender:
+def channels_first(run: Run) -> Run:
+    """`run` in the other layout than our encoder and decoder choose on a CPU, to show what the choice gives."""
+
+    def laid_out_run(x: Tensor) -> Tensor:
+        with mock.patch.object(memory, "memory_format", lambda device: torch.contiguous_format):
+            return run(x)
+
+    return laid_out_run
+
+
+def make_reference(vqgan: VQModel, is_compiled: bool) -> Contender:
     folder = find_reference()
     if folder is None:
         raise NotMeasured("it is not in .reference/ (`python3 dev.py bench` puts it there)")
     theirs = load_reference_vqgan(folder, vqgan).vqgan
-    return Contender(
-        theirs.decode, lambda x: theirs.quant_conv(theirs.encoder(x)), lambda z: theirs.quantize(z)[2][2].flatten()
-    )
+    runs = theirs.decode, lambda x: theirs.quant_conv(theirs.encoder(x))
+    if is_compiled:  # it documents no setting; these are torch's own
+        return Contender(*(torch.compile(run, dynamic=False) for run in runs), nearest=None)
+    return Contender(*runs, lambda z: theirs.quantize(z)[2][2].flatten())
 
 
-def make_diffusers(config: VQModelConfig) -> Contender:
-    """The package's model of the same shape; attention, which it has by blocks, at the lowest resolution."""
+def make_diffusers(config: VQModelConfig, is_compiled: bool) -> Contender:
+    """The package's model of the same shape; attention, which it has by blocks, at the lowest resolution.
+
+    Compiled as its guide to fast inference has it, which gives the VAE channels last, too.
+    """
     if importlib.util.find_spec("diffusers") is None:
         raise NotMeasured("the package diffusers is not installed")
     from diffusers import VQModel as Theirs  # seconds to import: only where it is measured
 
     plain = len(config.widths) - 1
-    model = Theirs(
+    model: Any = Theirs(
         block_out_channels=config.widths,
         down_block_types=("DownEncoderBlock2D",) * plain + ("AttnDownEncoderBlock2D",),
         up_block_types=("AttnUpDecoderBlock2D",) + ("UpDecoderBlock2D",) * plain,
@@ -123,8 +150,16 @@ def make_diffusers(config: VQModelConfig) -> Contender:
         num_vq_embeddings=config.n_embed,
         vq_embed_dim=config.embed_dim,
     ).eval()
+    decode, encode = model.decode, model.encode
+    if is_compiled:
+        model.to(memory_format=torch.channels_last)
+        decode, encode = (
+            torch.compile(run, mode="max-autotune", fullgraph=True, dynamic=False) for run in (decode, encode)
+        )
     return Contender(
-        lambda z: model.decode(z, force_not_quantize=True).sample, lambda x: model.encode(x).latents, nearest=None
+        lambda z: decode(z, force_not_quantize=True, return_dict=False)[0],
+        lambda x: encode(x, return_dict=False)[0],
+        nearest=None,
     )
 
 

@@ -11,16 +11,42 @@ from benchmarks.machine import Sample, take_sample
 Steps = dict[str, Callable[[], object]]  # by name, what is timed
 
 
-def take_turns(steps: Steps, rounds: int, title: str = "") -> dict[str, list[Sample]]:
-    """Time every step once per round, in the order given and reversed in turns, after one round that does not count."""
+def take_turns(
+    steps: Steps,
+    rounds: int,
+    title: str = "",
+    *,
+    warm_up: Steps | None = None,
+    take: Callable[[Callable[[], object]], Sample] = take_sample,
+) -> dict[str, list[Sample]]:
+    """Time every step once per round, in the order given and reversed in turns, after one round that does not count.
+
+    Args:
+        warm_up: what runs in place of that round, for steps that need no whole one.
+        take: runs a step and says how long it took.
+    """
+    first = steps if warm_up is None else warm_up
+    for name in reversed(first):
+        first[name]()
     samples: dict[str, list[Sample]] = {name: [] for name in steps}
-    for number in range(rounds + 1):
+    for number in range(1, rounds + 1):
         for name in steps if number % 2 else reversed(steps):  # nobody always goes first
-            sample = take_sample(steps[name])
-            if number:
-                samples[name].append(sample)
+            samples[name].append(take(steps[name]))
         print(f"{title}{': ' * bool(title)}{number} of {rounds} rounds", flush=True)
     return samples
+
+
+def try_compiled(steps: Steps, names: Sequence[str]) -> dict[str, str]:
+    """Run the compiled ones among `steps` once, so that they are compiled; returns those that cannot be, and why."""
+    failed: dict[str, str] = {}
+    for name in names:
+        if name in steps:
+            try:
+                steps[name]()
+            except RuntimeError as error:  # all of the compiler's own errors are
+                failed[name] = str(error).strip().partition("\n")[0] or type(error).__name__
+                print(f"{name}: not measured: {failed[name]}")
+    return failed
 
 
 def summarize(samples: Sequence[Sample]) -> dict[str, Any]:

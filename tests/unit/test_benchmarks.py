@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.modules.module import register_module_forward_hook
 
 from benchmarks.bars import OURS, draw_bars
-from benchmarks.check_equality import Tally, compare
+from benchmarks.bench_codec import compare as compare_codecs
+from benchmarks.bench_windows import ONE_BY_ONE, WAVES, Work, make_transformer, measure, theory
+from benchmarks.check_equality import LARGER_GRID, Tally, compare, draw, draw_one_by_one, read_anew, tell
+from benchmarks.codec_rows import OURS as OUR_CODEC
+from benchmarks.codec_rows import OURS_CHANNELS_FIRST, REFERENCE, inputs
+from benchmarks.codec_rows import make_contender as make_codec
 from benchmarks.machine import Rates, Sample, Stat, foreign_share, read_stat, summarize_rates, take_sample
 from benchmarks.peers import draw_with_gpt2, give_gpt2, has_transformers, make_gpt2
-from benchmarks.rounds import ratio, summarize, take_turns
+from benchmarks.rounds import ratio, summarize, take_turns, try_compiled
 from benchmarks.token_rows import (
     PLAIN,
     SHAPES,
@@ -28,7 +34,10 @@ from benchmarks.token_rows import (
     names,
 )
 from taming import get_condition
-from taming.models import PRECISIONS, Transformer
+from taming.models import PRECISIONS, ConditionConfig, Transformer
+from taming.sampling.filters import PLAIN as PLAIN_SAMPLING
+from taming.sampling.filters import sample_next
+from taming.sampling.seeds import cell_uniforms
 
 
 def test_what_others_took_is_what_was_busy_and_not_our_own():
@@ -70,6 +79,26 @@ def test_turns_alternate_in_direction_and_the_first_round_does_not_count():
     samples = take_turns({name: lambda name=name: calls.append(name) for name in "abc"}, rounds=3)
     assert "".join(calls) == "cba" + "abc" + "cba" + "abc"
     assert {name: len(taken) for name, taken in samples.items()} == {"a": 3, "b": 3, "c": 3}
+
+
+def test_a_short_warm_up_can_take_the_place_of_the_first_round():
+    calls: list[str] = []
+    steps = {name: lambda name=name: calls.append(name) for name in "ab"}
+    take_turns(steps, rounds=1, warm_up={"a": lambda: calls.append("few")})
+    assert calls == ["few", "a", "b"]
+
+
+def test_what_cannot_be_compiled_is_named_and_left_out(capsys: pytest.CaptureFixture[str]):
+    def fail() -> None:
+        raise RuntimeError("no compiler\nmany more lines")
+
+    assert try_compiled({"a": fail, "b": lambda: None, "eager": fail}, ["a", "b", "missing"]) == {"a": "no compiler"}
+    assert capsys.readouterr().out == "a: not measured: no compiler\n"
+
+
+def test_a_step_may_tell_its_own_time():
+    samples = take_turns({"a": lambda: 7.0}, rounds=2, take=lambda step: Sample(float(str(step())), None))
+    assert [sample.seconds for sample in samples["a"]] == [7.0, 7.0]
 
 
 def test_a_sample_is_as_long_as_its_step():
@@ -136,17 +165,64 @@ def test_gpt2_with_our_weights_draws_our_likeliest_tokens(tiny: Transformer):
         assert torch.equal(draw_with_gpt2(gpt2, start, 24, greedy=True, static=static), ours)
 
 
-def test_a_grid_counts_up_to_its_first_flip_whose_margin_is_told(tiny: Transformer):
-    expected = tiny.sample(get_condition(tiny), seed=3, top_k=100).flatten()
+@pytest.fixture(scope="module")
+def drawer() -> Transformer:
+    return make_transformer(layers=1, heads=2, width=32, condition=ConditionConfig("class", num_classes=12))
+
+
+def test_a_grid_counts_up_to_its_first_flip_whose_margin_is_told(drawer: Transformer):
+    grid = drawer.config.grid
+    expected = draw(drawer, grid, 3)
     drawn = expected.clone()
     drawn[10:] = (drawn[10:] + 1) % 1024  # all that follows a flip is another picture
     tally = Tally()
-    compare(tiny, expected, expected, 3, tally)
-    compare(tiny, expected, drawn, 3, tally)
+    compare(drawer, grid, expected, expected, 3, tally)
+    compare(drawer, grid, expected, drawn, 3, tally)
     assert (tally.grids, tally.tokens, len(tally.flips)) == (2, 256 + 11, 1)
     flip = tally.flips[0]
     assert flip.position == 10
     assert flip.draw_apart > 1e-6  # no float noise
+
+
+def test_a_flip_in_a_grid_larger_than_the_window_is_read_through_the_window(drawer: Transformer):
+    """Its margin would be nonsense if the logits were those of another place."""
+    expected = draw_one_by_one(drawer, LARGER_GRID, 0)
+    cell = LARGER_GRID[1] * 20 + 19  # the window of this one is in the middle
+    logits = read_anew(tell(drawer, 0), LARGER_GRID, expected, cell)
+    uniform = cell_uniforms(1, len(expected), 0)[:, cell]
+    assert sample_next(logits, PLAIN_SAMPLING, uniform) == expected[cell]
+
+
+def test_waves_and_one_by_one_are_both_measured_and_draw_the_same(capsys: pytest.CaptureFixture[str]):
+    found = measure(make_transformer(1, 2, 32), None, Work(20, 1, range(9, 11)), 4)
+    assert set(found["seconds"]) == {WAVES, ONE_BY_ONE}
+    assert found["equal_tokens"] == {"seeded, one by one beside waves": 1.0}
+    assert found["counts"][WAVES]["steps"] == theory((20, 20))["steps_in_waves"]
+    assert 0 < found["seconds"][ONE_BY_ONE]["share_timed"] < 1 == found["seconds"][WAVES]["share_timed"]
+    assert "20 x 20" in capsys.readouterr().out
+
+
+def test_the_other_layout_of_our_tokenizer_decodes_the_same_picture():
+    ours, other = (decode_watched(name) for name in (OUR_CODEC, OURS_CHANNELS_FIRST))
+    assert torch.allclose(ours[0], other[0], atol=1e-5)
+    assert all(other[1]) and not all(ours[1])
+
+
+def decode_watched(name: str) -> tuple[torch.Tensor, list[bool]]:
+    """A picture, and whether each layer on the way to it left its channels first."""
+    decode, layouts = make_codec(name, "tiny").decode, []
+    hook = register_module_forward_hook(lambda module, _, out: layouts.append(out.is_contiguous()))
+    try:
+        with torch.inference_mode():
+            return decode(inputs("tiny", "decode", 32)), layouts
+    finally:
+        hook.remove()
+
+
+def test_a_tokenizer_that_does_other_work_than_the_reference_is_not_timed():
+    steps = {REFERENCE: lambda: torch.ones(3), OUR_CODEC: lambda: torch.full((3,), 1.1)}
+    with pytest.raises(ValueError, match="off"):
+        compare_codecs("decode", steps)
 
 
 def test_bars_are_as_long_as_their_values_and_ours_stand_out(tmp_path: Path):

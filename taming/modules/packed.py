@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -79,35 +79,36 @@ class BFloat16Weights:
 
 
 @dataclass(frozen=True)
-class FBGEMMWeights:
-    """float16 or int8 in the layout of FBGEMM."""
+class Float16Weights:
+    """float16 weights in the layout of FBGEMM, float32 arithmetic."""
 
     packed: Any
-    operation: Callable[..., Tensor]
-
-    def multiply(self, x: Tensor, gelu: bool) -> Tensor:
-        product = self.operation(x, self.packed)
-        return F.gelu(product) if gelu else product
-
-    def add_product(self, x: Tensor, to: Tensor) -> Tensor:
-        return self.operation(x, self.packed).add_(to)
-
-    def unpack(self) -> Tensor:
-        weight, _ = self.packed.unpack()
-        return weight.dequantize() if weight.is_quantized else weight.float()
-
-
-class Float16Weights(FBGEMMWeights):
-    """float16 weights, float32 arithmetic."""
 
     @classmethod
     def pack(cls, weight: Tensor, bias: Tensor | None) -> Float16Weights:
-        packed = torch.ops.quantized.linear_prepack_fp16(weight.contiguous(), bias)
-        return cls(packed, torch.ops.quantized.linear_dynamic_fp16)
+        return cls(torch.ops.quantized.linear_prepack_fp16(weight.contiguous(), bias))
+
+    def multiply(self, x: Tensor, gelu: bool) -> Tensor:
+        product = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
+        return F.gelu(product) if gelu else product
+
+    def add_product(self, x: Tensor, to: Tensor) -> Tensor:
+        return torch.ops.quantized.linear_dynamic_fp16(x, self.packed).add_(to)
+
+    def unpack(self) -> Tensor:
+        return self.packed.unpack()[0].float()
 
 
-class Int8Weights(FBGEMMWeights):
-    """int8 weights with a scale for each row; what is multiplied is rounded to 7 bits over its own range."""
+@dataclass(frozen=True)
+class Int8Weights:
+    """int8 weights in the layout of FBGEMM, with a scale for each row.
+
+    Every vector that is multiplied is rounded to 7 bits over its own range. The library's own dynamic product takes
+    one range for all of them, so that a picture would depend on the others of its batch.
+    """
+
+    packed: Any
+    bias: Tensor | None
 
     @classmethod
     def pack(cls, weight: Tensor, bias: Tensor | None) -> Int8Weights:
@@ -116,9 +117,26 @@ class Int8Weights(FBGEMMWeights):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of plans to move these tensors into a package of their own
             rounded = torch.quantize_per_channel(weight.contiguous(), scales, zeros, 0, torch.qint8)
-            packed = torch.ops.quantized.linear_prepack(rounded, bias)
-        # Without `reduce_range`, CPUs that lack the newest instructions overflow.
-        return cls(packed, functools.partial(torch.ops.quantized.linear_dynamic, reduce_range=True))
+            return cls(torch.ops.quantized.linear_prepack(rounded, None), bias)
+
+    def multiply(self, x: Tensor, gelu: bool) -> Tensor:
+        product, scale = self._product(x)
+        product = product.mul_(scale) if self.bias is None else torch.addcmul(self.bias, product, scale)
+        return F.gelu(product) if gelu else product
+
+    def add_product(self, x: Tensor, to: Tensor) -> Tensor:
+        product, scale = self._product(x)
+        return torch.addcmul(to if self.bias is None else to + self.bias, product, scale)
+
+    def _product(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The product of x (..., I) over the range of each of its vectors, (..., O), and that range, (..., 1)."""
+        scale = torch.linalg.vector_norm(x, float("inf"), dim=-1, keepdim=True).clamp_(min=1e-30)
+        # Eighth bits would overflow on CPUs that lack the newest instructions.
+        product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(x / scale, 1 / 63, 64, self.packed)
+        return product, scale
+
+    def unpack(self) -> Tensor:
+        return self.packed.unpack()[0].dequantize()
 
 
 KINDS: dict[str, type[Weights]] = {

@@ -45,6 +45,17 @@ def test_packed_logits_are_the_plain_ones_within_the_precision(kind, transformer
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_a_vector_does_not_depend_on_the_others_of_its_batch(kind):
+    """Not even where the others are a hundred times as large, which would leave it few of 8 bits."""
+    packed = PackedLinear({"layer": torch.nn.Linear(64, 48)}, kind)
+    x, to = torch.randn(2, 3, 5, 64, generator=torch.Generator().manual_seed(0))
+    to, others = to[:, :, :48].contiguous(), torch.cat([x[:1], 100 * x[1:]])
+    torch.testing.assert_close(packed(others)[:1], packed(x[:1]), rtol=0, atol=1e-5)
+    torch.testing.assert_close(packed.add_product(others, to)[:1], packed.add_product(x[:1], to[:1]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_state_of_a_packed_transformer_is_that_of_the_plain_one(kind, transformer: Transformer):
     plain = transformer.state_dict()
     prepare_for_sampling(transformer, kind)

@@ -53,22 +53,23 @@ class CausalSelfAttention(nn.Module):
             y = self._attend(q, k, v, spans[0], caches[0] if caches else None)
         else:
             lengths = [span.length for span in spans]
-            parts = zip(*(each.split(lengths, dim=1) for each in (q, k, v)), spans, caches, strict=True)
+            parts = zip(*(each.split(lengths, dim=2) for each in (q, k, v)), spans, caches, strict=True)
             y = torch.cat([self._attend(*part) for part in parts], dim=2)
         return add_product(self.proj, merge_heads(y), to, self.resid_drop)
 
     def project(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys and values of `x`, (B, T, C), each (B, T, N, hs)."""
+        """Queries, keys and values of `x`, (B, T, C), each (B, N, T, hs)."""
         batch, length, width = x.shape
-        heads = (self.num_heads, width // self.num_heads)
         if self.qkv is not None:
-            return self.qkv(x).view(batch, length, 3, *heads).unbind(2)
-        return tuple(layer(x).view(batch, length, *heads) for layer in (self.query, self.key, self.value))
+            together = self.qkv(x).view(batch, length, 3, self.num_heads, width // self.num_heads)
+            return together.permute(2, 0, 3, 1, 4).unbind()
+        return tuple(split_heads(layer(x), self.num_heads) for layer in (self.query, self.key, self.value))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, span: Span, cache: LayerCache | None) -> Tensor:
-        k, v = (k.transpose(1, 2), v.transpose(1, 2)) if cache is None else cache.keep(k, v)
+        if cache is not None:
+            k, v = cache.keep(k, v)
         return F.scaled_dot_product_attention(
-            q.transpose(1, 2),
+            q,
             k,
             v,
             attn_mask=span.mask,

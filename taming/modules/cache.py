@@ -21,7 +21,7 @@ class Places(Protocol):
     """Where one block puts the keys and values of new tokens, and finds them with all that came before."""
 
     def keep(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add (B, T, N, hs) keys and values; those to attend to, (B, N, any, hs) each."""
+        """Add (B, N, T, hs) keys and values; those to attend to, (B, N, any, hs) each."""
         ...
 
 
@@ -29,7 +29,7 @@ class Places(Protocol):
 class NextPlaces:
     """Views of the places of the new tokens, and of all up to there."""
 
-    new_keys: Tensor  # (B, T, N, hs)
+    new_keys: Tensor  # (B, N, T, hs)
     new_values: Tensor
     keys: Tensor  # (B, N, start + T, hs)
     values: Tensor
@@ -45,13 +45,13 @@ class IndexedPlace:
     """All places, and on the device which of them the one new token takes: nothing changes from token to token."""
 
     index: Tensor  # (1,) int64
-    keys: Tensor  # (B, capacity, N, hs)
+    keys: Tensor  # (B, N, capacity, hs)
     values: Tensor
 
     def keep(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        self.keys.index_copy_(1, self.index, keys)
-        self.values.index_copy_(1, self.index, values)
-        return self.keys.transpose(1, 2), self.values.transpose(1, 2)
+        self.keys.index_copy_(2, self.index, keys)
+        self.values.index_copy_(2, self.index, values)
+        return self.keys, self.values
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,8 @@ class LayerCache:
     places: Places | None = None  # None for a sequence that is read whole at once and never gone on with
 
     def keep(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add (B, T, N, hs) keys and values; those to attend to, (B, N, any, hs) each."""
-        if self.places is None:
-            return keys.transpose(1, 2), values.transpose(1, 2)
-        return self.places.keep(keys, values)
+        """Add (B, N, T, hs) keys and values; those to attend to, (B, N, any, hs) each."""
+        return (keys, values) if self.places is None else self.places.keep(keys, values)
 
 
 class KVCache:
@@ -75,7 +73,8 @@ class KVCache:
         self.capacity = capacity  # tokens it has room for
         self.length = 0  # tokens it holds
         self._contexts = contexts  # of each layer
-        self._store: Tensor | None = None  # (layers, 2, B, capacity, N, hs)
+        # (layers, 2, B, N, capacity, hs): those of a head lie together, as attention reads them
+        self._store: Tensor | None = None
 
     def another(self, capacity: int) -> KVCache:
         """An empty cache for another sequence of the same call, which attends to the same context."""
@@ -93,9 +92,9 @@ class KVCache:
             return [LayerCache(context) for context in self._contexts]
         if self._store is None:
             layers, head_size = len(self._contexts), width // num_heads
-            self._store = like.new_zeros(layers, 2, batch, self.capacity, num_heads, head_size)
-        new = self._store[:, :, :, start : self.length].flatten(0, 1).unbind()
-        held = self._store[:, :, :, : self.length].transpose(3, 4).flatten(0, 1).unbind()
+            self._store = like.new_zeros(layers, 2, batch, num_heads, self.capacity, head_size)
+        new = self._store[:, :, :, :, start : self.length].flatten(0, 1).unbind()
+        held = self._store[:, :, :, :, : self.length].flatten(0, 1).unbind()
         return [
             LayerCache(context, NextPlaces(*new[2 * i : 2 * i + 2], *held[2 * i : 2 * i + 2]))
             for i, context in enumerate(self._contexts)

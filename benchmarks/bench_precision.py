@@ -33,7 +33,7 @@ from taming.models import PRECISIONS, Transformer, VQModel, prepare_for_sampling
 from taming.sampling import SamplingOptions, item_seed, sample_grid, sample_next
 from taming.sampling.generate import plan_visits
 from taming.sampling.reader import WindowReader
-from taming.sampling.seeds import cell_uniforms
+from taming.sampling.seeds import CellNoise
 from taming.viz import FONT_PX, INK, PAPER, labelled_sheet
 
 REFERENCE = "fp32, as loaded"
@@ -224,10 +224,10 @@ def measure_reading(subject: Subject, grids: Tensor) -> dict[str, dict[str, floa
     parts: dict[str, list[dict[str, Tensor]]] = {name: [] for name in subject.versions if name != REFERENCE}
     for number, tokens in enumerate(grids.split(BATCH)):
         told = subject.tell(range(number * BATCH, number * BATCH + len(tokens)))
-        uniforms = cell_uniforms(len(tokens), tokens[0].numel(), SAMPLE_SEED + number)
+        noise = noise_of(tokens, subject.versions[REFERENCE].config.vocab_size, SAMPLE_SEED + number)
         expected = read(subject.versions[REFERENCE], told, tokens)
         for name, found in parts.items():
-            found.append(compare_logits(expected, read(subject.versions[name], told, tokens), uniforms))
+            found.append(compare_logits(expected, read(subject.versions[name], told, tokens), noise))
     figures = {name: summarize(found) for name, found in parts.items()}
     show(f"{subject.name}: {grids.numel()} cells read by each precision beside {REFERENCE}", figures)
     return figures
@@ -242,13 +242,19 @@ def read(transformer: Transformer, told: Condition, tokens: Tensor) -> Tensor:
     return torch.cat([reader.logits(wave, tokens.flatten(1)).clone() for wave in plan], dim=1)
 
 
-def compare_logits(reference: Tensor, logits: Tensor, uniforms: Tensor) -> dict[str, Tensor]:
-    """How logits differ, both (B, L, V), with the numbers that draw from them, (B, L); a value for each cell."""
+def noise_of(tokens: Tensor, num_codes: int, seed: int) -> Tensor:
+    """What every cell of `tokens`, (B, h, w), is drawn with; (B, h * w, V)."""
+    batch, _, width = tokens.shape
+    return CellNoise(seed, range(batch), width, num_codes, tokens.device).at(range(tokens[0].numel()))
+
+
+def compare_logits(reference: Tensor, logits: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    """How logits differ, both (B, L, V), with the noise that draws from them, (B, L, V); a value for each cell."""
     expected, found = (each.flatten(0, 1) for each in (reference, logits))  # (B * L, V)
     p, q = (each.double().log_softmax(-1) for each in (expected, found))
     same = {"same likeliest, %": expected.argmax(-1) == found.argmax(-1)}
     for options in SETTINGS.values():
-        drawn = (sample_next(each, options, uniforms.flatten()) for each in (expected, found))
+        drawn = (sample_next(each, options, noise.flatten(0, 1)) for each in (expected, found))
         same[f"same draw, top_p {options.top_p:g}, %"] = torch.eq(*drawn)
     return {"KL": (p.exp() * (p - q)).sum(-1).clamp(min=0), **same}
 

@@ -30,7 +30,7 @@ from taming.models import ConditionConfig, Transformer, TransformerConfig, prepa
 from taming.sampling import SamplingOptions
 from taming.sampling.filters import PLAIN, sample_next
 from taming.sampling.generate import fill_in, plan_visits
-from taming.sampling.seeds import cell_uniforms
+from taming.sampling.seeds import CellNoise
 from taming.sampling.waves import Read, count_reads, plan_reads
 
 WINDOW = (16, 16)
@@ -194,8 +194,8 @@ def draw(condition: Condition, plan: list[list[Read]], options: SamplingOptions,
     """`start`, (1, h, w), with the cells of `plan` drawn anew in its order."""
     known = torch.ones_like(start, dtype=torch.bool)
     known.flatten(1)[:, cells_of(plan)] = False
-    uniforms = cell_uniforms(1, start[0].numel(), SEED)
-    return fill_in(condition, start * known, known, plan, options, uniforms, lambda *_: None)
+    noise = CellNoise(SEED, range(1), start.shape[2], VOCAB_SIZE, start.device)
+    return fill_in(condition, start * known, known, plan, options, noise, lambda *_: None)
 
 
 @torch.no_grad()
@@ -204,7 +204,7 @@ def draw_by_reference(
 ) -> Tensor:
     """What the reference's rule draws in `cells`, (cells,), where all before them is as in `drawn`, (1, h, w)."""
     height, width = drawn.shape[1:]
-    uniforms = cell_uniforms(1, height * width, SEED)
+    noise = CellNoise(SEED, range(1), width, VOCAB_SIZE, drawn.device)
     tokens = []
     for cell in cells:
         row, column = divmod(cell, width)
@@ -214,7 +214,7 @@ def draw_by_reference(
         patch = drawn[:, top : top + WINDOW[0], left : left + WINDOW[1]].flatten(1)  # (1, 256)
         logits = gpt(torch.cat([condition.prefix.at(window), patch], dim=1)[:, :-1])[0]
         logits = logits[:, -patch.shape[1] :].view(1, *WINDOW, -1)[:, local_row, local_column]  # (1, V)
-        tokens.append(sample_next(logits, options, uniforms[:, cell]))
+        tokens.append(sample_next(logits, options, noise.at([cell])[:, 0]))
     return torch.cat(tokens)
 
 

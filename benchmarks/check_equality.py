@@ -7,8 +7,8 @@ hand: `PYTHONPATH=. .venv/bin/python benchmarks/check_equality.py`. Twenty minut
 The embedded class model draws at the defaults of its node, each grid another class. Every way is compared with the
 plainest: alone, cached, one cell after the other, one thread, weights as loaded. Their logits differ by float noise,
 which flips a token where the draw falls between the two; what follows a flip is another picture, so a grid counts up to
-its first flip. Grids are drawn until each way has been compared on 10,000 tokens. A flip whose draw lies further from
-the border than `NOISE` is an error: the status is then 1.
+its first flip. Grids are drawn until each way has been compared on 10,000 tokens. A flip between codes that lie further
+apart than `NOISE` is an error: the status is then 1.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from taming.models import Transformer, prepare_for_sampling
 from taming.sampling import sample_grid
 from taming.sampling.filters import PLAIN, sample_next
 from taming.sampling.generate import fill_in
-from taming.sampling.seeds import cell_uniforms
+from taming.sampling.seeds import CellNoise
 from taming.sampling.waves import plan_reads
 from taming.sampling.windows import window_at
 
 LARGER_GRID = (24, 32)  # than the window of 16 x 16
 BATCHES = range(2, 9)
-NOISE = 1e-4  # of the probability: a thousand times what float32 logits differ by
+NOISE = 1e-3  # in logits: a hundred times what those of float32 differ by
 
 Grid = tuple[int, int]
 Way = Callable[[int], Tensor]  # a seed -> (h * w,) tokens of the first item
@@ -52,7 +52,7 @@ class Flip:
     seed: int
     position: int
     logits_apart: float  # the margin between the two tokens
-    draw_apart: float  # how far the random number lies from the border between them, as a probability
+    draw_apart: float  # the same with the noise that decides between them
 
 
 @dataclass
@@ -147,21 +147,23 @@ def draw_one_by_one(transformer: Transformer, grid: Grid, seed: int) -> Tensor:
     config = transformer.config
     plan = plan_reads([[cell] for cell in range(grid[0] * grid[1])], grid, config.grid, config.condition)
     indices = torch.zeros(1, *grid, dtype=torch.int64)
-    uniforms = cell_uniforms(1, indices.numel(), seed)
+    noise = noise_of(transformer, grid, seed)
     with on_threads(1):
-        return fill_in(
-            tell(transformer, seed), indices, indices.bool(), plan, PLAIN, uniforms, lambda *_: None
-        ).flatten()
+        return fill_in(tell(transformer, seed), indices, indices.bool(), plan, PLAIN, noise, lambda *_: None).flatten()
+
+
+def noise_of(transformer: Transformer, grid: Grid, seed: int) -> CellNoise:
+    return CellNoise(seed, range(1), grid[1], transformer.config.vocab_size, torch.device("cpu"))
 
 
 @torch.inference_mode()
 def draw_uncached(transformer: Transformer, grid: Grid, seed: int) -> Tensor:
     """What the sampler must draw: every token from a forward over all before it in its window."""
-    condition, uniforms = tell(transformer, seed), cell_uniforms(1, grid[0] * grid[1], seed)
+    condition, noise = tell(transformer, seed), noise_of(transformer, grid, seed)
     tokens = torch.zeros(grid[0] * grid[1], dtype=torch.int64)
     with on_threads(1):
         for cell in range(len(tokens)):
-            tokens[cell] = sample_next(read_anew(condition, grid, tokens, cell), PLAIN, uniforms[:, cell])
+            tokens[cell] = sample_next(read_anew(condition, grid, tokens, cell), PLAIN, noise.at([cell])[:, 0])
     return tokens
 
 
@@ -197,11 +199,9 @@ def compare(transformer: Transformer, grid: Grid, expected: Tensor, drawn: Tenso
 def explain(transformer: Transformer, grid: Grid, expected: Tensor, drawn: Tensor, seed: int, position: int) -> Flip:
     logits = read_anew(tell(transformer, seed), grid, expected, position)[0]
     pair = [int(expected[position]), int(drawn[position])]
-    low, high = min(pair), max(pair)
-    cumulative = logits.softmax(-1).cumsum(-1, dtype=torch.float64)
-    uniform = cell_uniforms(1, len(expected), seed)[0, position]
-    borders = cumulative[low:high]  # between the two tokens; the draw crossed them all
-    return Flip(seed, position, float((logits[low] - logits[high]).abs()), float((borders - uniform).abs().max()))
+    decisive = logits + noise_of(transformer, grid, seed).at([position])[0, 0]
+    margins = [float(each[pair].diff().abs()) for each in (logits, decisive)]
+    return Flip(seed, position, *margins)
 
 
 def print_tallies(grid: Grid, tallies: dict[str, Tally]) -> None:
@@ -216,7 +216,7 @@ def print_tallies(grid: Grid, tallies: dict[str, Tally]) -> None:
         for flip in tally.flips:
             print(
                 f"  {name}: seed {flip.seed}, token {flip.position}: logits {flip.logits_apart:.2e} apart, "
-                f"the draw {flip.draw_apart:.1e} from the border"
+                f"{flip.draw_apart:.1e} with their noise"
             )
 
 

@@ -6,7 +6,6 @@ a context of vectors is an addition.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from types import ModuleType
 
 import torch
@@ -115,7 +114,7 @@ class Transformer(Checkpointed):
         indices: Tensor,
         context: Tensor | None = None,
         cache: KVCache | Sequence[tuple[KVCache, int]] | None = None,
-        last_only: bool = False,
+        at: Sequence[int] | None = None,
     ) -> Tensor:
         """Logits of the token after each of `indices`, (B, L) -> (B, L, V).
 
@@ -124,8 +123,7 @@ class Transformer(Checkpointed):
             cache: what earlier calls left, without gradients; `indices` then continue the sequence it holds, and are
                 added to it. Several sequences go on in one call, each with its cache and its number of new tokens;
                 `indices` are then these tokens, those of one sequence behind those of the one before.
-            last_only: only the logits after the last token of each sequence, (B, 1 or sequences, V), which is all
-                that sampling needs.
+            at: only the logits after these of the new tokens, in rising order, (B, len(at), V): sampling needs few.
         """
         if cache is None or isinstance(cache, KVCache):
             caches, lengths = [] if cache is None else [cache], [indices.shape[1]]
@@ -141,8 +139,8 @@ class Transformer(Checkpointed):
         parts = x.split(lengths, dim=1) if len(caches) > 1 else [x]
         layers = [each.extend(part, self.config.n_head) for each, part in zip(caches, parts, strict=False)]
         x = self._through_blocks(x, context, spans, layers)
-        if last_only:
-            x = joined([x[:, end - 1 : end] for end in accumulate(lengths)])  # (B, sequences, C)
+        if at is not None:
+            x = joined([x[:, place : place + 1] for place in at])  # (B, len(at), C)
         return self.head(self.ln_f(x))
 
     def step(self, indices: Tensor, place: Tensor, cache: KVCache, context: Tensor | None = None) -> Tensor:

@@ -61,16 +61,9 @@ def _nucleus(logits: Tensor, top_p: float) -> Tensor:
     return logits.masked_fill(beyond.scatter(-1, order, beyond), -math.inf)
 
 
-def sample_next(logits: Tensor, options: SamplingOptions, uniforms: Tensor) -> Tensor:
-    """Draw one token per row of `logits`, (B, V), from that row's number in [0, 1), (B,) float64; (B,) int64.
-
-    The draw inverts the cumulative distribution, so that it takes exactly one number, whatever the filters.
-    """
+def sample_next(logits: Tensor, options: SamplingOptions, noise: Tensor) -> Tensor:
+    """Draw a token from each of `logits`, (..., V), with its Gumbel `noise`, (..., V) float32; (...) int64."""
     if options.temperature < 1e-6:  # the division would overflow
         return logits.argmax(-1)
     logits = filter_logits(logits.float(), options.temperature, options.top_k, options.top_p, options.min_p)
-    cumulative = logits.softmax(-1).cumsum(-1, dtype=uniforms.dtype)
-    total = cumulative[:, -1:]
-    target = (uniforms[:, None] * total).minimum(total * (1 - torch.finfo(total.dtype).eps))
-    drawn = torch.searchsorted(cumulative, target, right=True)[:, 0]
-    return drawn.clamp(max=logits.shape[-1] - 1)  # NaN finds no place; a GPU would not survive the index
+    return (logits + noise).argmax(-1)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ..conditioning import Condition
 from ..errors import TokensError
+from .ahead import can_guess, fill_in_ahead
 from .filters import PLAIN, SamplingOptions, sample_next
 from .reader import WindowReader
-from .seeds import cell_uniforms
+from .seeds import CellNoise
 from .waves import Read, count_reads, plan_reads, plan_waves
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ def generate(
             grids = (cells.view_as(known)[:, :height, :width].clone() for cells in (tokens, drawn))
             callback(done, total, *grids)
 
-    uniforms = cell_uniforms(len(indices), known[0].numel(), seed, first_item)
-    drawn = fill_in(condition, indices, known, plan, options, uniforms, report)
+    items = range(first_item, first_item + len(indices))
+    noise = CellNoise(seed, items, indices.shape[2], condition.transformer.config.vocab_size, indices.device)
+    drawn = fill_in(condition, indices, known, plan, options, noise, report, can_guess(indices, plan))
     return drawn[:, :height, :width].clone()  # outside of inference mode again
 
 
@@ -77,31 +79,38 @@ def fill_in(
     known: Tensor,
     plan: list[list[Read]],
     options: SamplingOptions,
-    uniforms: Tensor,
+    noise: CellNoise,
     report: Callable[[int, Tensor, Tensor], None],
+    guess: bool = False,
 ) -> Tensor:
-    """Read and draw the cells of `plan`, wave by wave, wherever they are not known; returns the grid, (B, h, w).
+    """Read and draw the cells of `plan` wherever they are not known; returns the grid, (B, h, w).
 
-    `uniforms`, (B, h * w) float64 in [0, 1), decide what is drawn in each cell.
+    It goes wave by wave, or with `guess`, for a plan that `can_guess`, several cells at a time.
     """
-    batch, height, width = indices.shape
     tokens, drawn = indices.flatten(1).clone(), known.flatten(1).clone()  # (B, h * w)
     some_known = drawn.any(0).tolist()
-    uniforms = uniforms.to(tokens.device, _draw_dtype(tokens.device))
     reader = WindowReader(condition, options.guidance_scale, tokens.device)
+    if guess:
+
+        def mark(done: int, cell: int) -> None:
+            drawn[:, cell] = True
+            report(done, tokens, drawn)
+
+        fill_in_ahead(reader, tokens, [wave[0] for wave in plan], options, noise, mark)
+        return tokens.view_as(indices)
     done = 0
     for wave in plan:
         logits = reader.logits(wave, tokens)  # (B, R, V)
         cells = [read.cell for read in wave]
         # A list of cells would have to be copied to the device; a slice needs nothing.
         where = slice(cells[0], cells[0] + 1) if len(cells) == 1 else torch.tensor(cells, device=tokens.device)
-        token = sample_next(logits.flatten(0, 1), options, uniforms[:, where].flatten()).view(batch, -1)  # (B, R)
+        token = sample_next(logits, options, noise.at(cells))  # (B, R)
         is_mixed = any(some_known[cell] for cell in cells)
         tokens[:, where] = torch.where(drawn[:, where], tokens[:, where], token) if is_mixed else token
         drawn[:, where] = True
         done += len(wave)
         report(done, tokens, drawn)
-    return tokens.view(batch, height, width)
+    return tokens.view_as(indices)
 
 
 def plan_visits(transformer: Transformer, known: Tensor, guided: bool) -> list[list[Read]]:
@@ -182,7 +191,3 @@ def _check_tokens(condition: Condition, indices: Tensor, known: Tensor) -> None:
             f"The tokens hold index {int(foreign[0])}, but this transformer knows 0 to {config.vocab_size - 1}. "
             "They come from another tokenizer; encode with the one the transformer was trained on."
         )
-
-
-def _draw_dtype(device: torch.device) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -48,12 +50,36 @@ class WindowReader:
         # Windows as rows of one batch would have to be padded to the longest; one behind the other they need none.
         caches = [(self.caches[read.window], part.shape[1]) for read, part in zip(wave, unread, strict=True)]
         replay, new = self._replay_for(wave), torch.cat(unread, dim=1)  # (copies * B, all)
-        logits = replay(new) if replay else self.transformer(new, self.context, caches, last_only=True)
+        last = [end - 1 for end in accumulate(length for _, length in caches)]
+        logits = replay(new) if replay else self.transformer(new, self.context, caches, at=last)
         for read in wave:
             if not read.is_kept:
                 del self.caches[read.window]
         if any(read.is_new or not read.is_kept for read in wave):  # a NaN on the way stays in the cache
             check_finite(logits)
+        return self._guided(logits)
+
+    def logits_ahead(self, reads: Sequence[Read], tokens: Tensor) -> Tensor:
+        """Logits of the cells of `reads`, (B, R, V), all of one window, where all but the first may be guesses.
+
+        What they read of `tokens`, (B, h * w), is held until `keep` says how much of it was right.
+        """
+        first, last = reads[0], reads[-1]
+        whole = replace(first, end=last.end, capacity=first.capacity + 1)  # with room: a cache that one call fills
+        unread = self._unread(whole, tokens)  # holds nothing
+        cache = self.caches[first.window]
+        skipped = unread.shape[1] - (last.end - first.start)  # of the condition
+        places = [skipped + read.end - first.start - 1 for read in reads]
+        logits = self.transformer(unread, self.context, cache, at=places)
+        if first.is_new or not last.is_kept:
+            check_finite(logits)
+        return self._guided(logits)
+
+    def keep(self, reads: Sequence[Read], count: int) -> None:
+        """Of what `logits_ahead` read for `reads`, keep what was read before the first `count` of them."""
+        self.caches[reads[0].window].length -= reads[-1].end - reads[count - 1].end
+
+    def _guided(self, logits: Tensor) -> Tensor:
         if len(self.prefixes) == 1:
             return logits
         told, untold = logits.float().chunk(2)

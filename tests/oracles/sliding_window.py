@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from taming.conditioning import Box, BoxFormat, Condition, MapPrefix, Window, get_condition
 from taming.models import ConditionConfig, Transformer, TransformerConfig
 from taming.sampling import SamplingOptions, sample_next
-from taming.sampling.seeds import cell_uniforms
+from taming.sampling.seeds import CellNoise
 
 CODES = 24
 BOXES = BoxFormat(num_classes=5, num_tokens=CODES, max_objects=3)
@@ -63,7 +63,7 @@ def draw_by_script(condition: Condition, indices: Tensor, known: Tensor, options
     config = condition.transformer.config
     (window_height, window_width), (batch, height, width) = config.grid, indices.shape
     rule = reference_scene if config.condition.kind == "boxes" else reference_conditional
-    drawn, uniforms = indices.clone(), cell_uniforms(batch, height * width, seed)
+    drawn, noise = indices.clone(), CellNoise(seed, range(batch), width, config.vocab_size, indices.device)
     for i in range(height):
         top, local_i = rule(i, height, window_height)
         for j in range(width):
@@ -73,6 +73,6 @@ def draw_by_script(condition: Condition, indices: Tensor, known: Tensor, options
             sequence = torch.cat([condition.prefix.at(window), patch], dim=1)[:, :-1]
             logits = condition.transformer(sequence)[:, -patch.shape[1] :]
             logits = logits.view(batch, window_height, window_width, -1)[:, local_i, local_j]
-            token = sample_next(logits, options, uniforms[:, i * width + j])
+            token = sample_next(logits, options, noise.at([i * width + j])[:, 0])
             drawn[:, i, j] = torch.where(known[:, i, j], drawn[:, i, j], token)
     return drawn

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.bench_precision import add_digits, compare_grids, compare_logits, read, share_equal, summarize
+from benchmarks.bench_precision import add_digits, compare_grids, compare_logits, noise_of, read, share_equal, summarize
 from taming import get_condition
 from taming.models import Transformer, TransformerConfig
-from taming.sampling.seeds import cell_uniforms
 
 
 @pytest.fixture
@@ -30,17 +29,17 @@ def test_the_first_difference_counts_only_where_there_is_one():
 
 def test_logits_shifted_as_a_whole_are_the_same_and_others_are_not():
     logits = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
-    uniforms = cell_uniforms(2, 5, 0)
-    same = summarize([compare_logits(logits, logits + 3.0, uniforms)])
+    noise = noise_of(torch.zeros(2, 1, 5), 16, 0)
+    same = summarize([compare_logits(logits, logits + 3.0, noise)])
     assert same.pop("KL, mean") < 1e-9 and same.pop("KL, worst") < 1e-9
     assert all(share == 100 for share in same.values())
-    other = summarize([compare_logits(logits, logits.flip(-1), uniforms)])
+    other = summarize([compare_logits(logits, logits.flip(-1), noise)])
     assert other["KL, mean"] > 0.1 and other["same likeliest, %"] < 100
 
 
 def test_the_divergence_is_that_of_torch():
     logits, other = torch.randn(2, 1, 4, 16, generator=torch.Generator().manual_seed(0)).double()
-    found = compare_logits(logits, other, cell_uniforms(1, 4, 0))["KL"]
+    found = compare_logits(logits, other, noise_of(torch.zeros(1, 1, 4), 16, 0))["KL"]
     p, q = logits.log_softmax(-1), other.log_softmax(-1)
     expected = torch.nn.functional.kl_div(q, p, log_target=True, reduction="none")
     assert torch.allclose(found, expected.sum(-1).flatten())

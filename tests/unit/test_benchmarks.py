@@ -15,7 +15,16 @@ from torch.nn.modules.module import register_module_forward_hook
 from benchmarks.bars import OURS, draw_bars
 from benchmarks.bench_codec import compare as compare_codecs
 from benchmarks.bench_windows import ONE_BY_ONE, WAVES, Work, make_transformer, measure, theory
-from benchmarks.check_equality import LARGER_GRID, Tally, compare, draw, draw_one_by_one, read_anew, tell
+from benchmarks.check_equality import (
+    LARGER_GRID,
+    Tally,
+    compare,
+    draw,
+    draw_one_by_one,
+    noise_of,
+    read_anew,
+    tell,
+)
 from benchmarks.codec_rows import OURS as OUR_CODEC
 from benchmarks.codec_rows import OURS_CHANNELS_FIRST, REFERENCE, inputs
 from benchmarks.codec_rows import make_contender as make_codec
@@ -37,7 +46,6 @@ from taming import get_condition
 from taming.models import PRECISIONS, ConditionConfig, Transformer
 from taming.sampling.filters import PLAIN as PLAIN_SAMPLING
 from taming.sampling.filters import sample_next
-from taming.sampling.seeds import cell_uniforms
 
 
 def test_what_others_took_is_what_was_busy_and_not_our_own():
@@ -189,8 +197,8 @@ def test_a_flip_in_a_grid_larger_than_the_window_is_read_through_the_window(draw
     expected = draw_one_by_one(drawer, LARGER_GRID, 0)
     cell = LARGER_GRID[1] * 20 + 19  # the window of this one is in the middle
     logits = read_anew(tell(drawer, 0), LARGER_GRID, expected, cell)
-    uniform = cell_uniforms(1, len(expected), 0)[:, cell]
-    assert sample_next(logits, PLAIN_SAMPLING, uniform) == expected[cell]
+    noise = noise_of(drawer, LARGER_GRID, 0).at([cell])[:, 0]
+    assert sample_next(logits, PLAIN_SAMPLING, noise) == expected[cell]
 
 
 def test_waves_and_one_by_one_are_both_measured_and_draw_the_same(capsys: pytest.CaptureFixture[str]):

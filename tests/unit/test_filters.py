@@ -7,6 +7,7 @@ import torch
 
 from taming.errors import TamingError
 from taming.sampling import SamplingOptions, filter_logits, sample_next
+from taming.sampling.seeds import CellNoise
 
 
 @pytest.fixture
@@ -67,24 +68,40 @@ def test_filters_leave_their_input_alone(logits):
     assert torch.equal(logits, before)
 
 
+def noise_of(rows: int, codes: int) -> torch.Tensor:
+    """(rows, codes)"""
+    return CellNoise(0, range(1), rows, codes, torch.device("cpu")).at(range(rows))[0]
+
+
 def test_draws_follow_the_distribution():
-    probabilities = torch.tensor([0.5, 0.0, 0.2, 0.3])
-    uniforms = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
-    drawn = sample_next(probabilities.log().expand(1000, -1), SamplingOptions(), uniforms)
-    assert drawn.bincount(minlength=4).tolist() == [500, 0, 200, 300]
+    """Within four standard deviations of each count; the seed is fixed."""
+    probabilities, number = torch.tensor([0.5, 0.0, 0.2, 0.299, 0.001]), 100_000
+    drawn = sample_next(probabilities.log().expand(number, -1), SamplingOptions(), noise_of(number, 5))
+    expected = number * probabilities
+    assert ((drawn.bincount(minlength=5) - expected).abs() <= 4 * (expected * (1 - probabilities)).sqrt()).all()
 
 
-def test_the_extremes_of_the_uniform_draw_only_tokens_that_the_filters_left():
+def test_only_tokens_that_the_filters_left_are_drawn():
     logits = torch.tensor([-math.inf, 0.0, 1.0, 0.0, -math.inf]).expand(3, -1)
-    uniforms = torch.tensor([0.0, 1 - 2**-53, 1.0], dtype=torch.float64)
-    assert sample_next(logits, SamplingOptions(), uniforms).tolist() == [1, 3, 3]
+    noise = torch.tensor([[9.0, -5.0, -7.0, -9.0, 9.0], [9.0, -9.0, -7.0, -5.0, 9.0], [40.0, 0.0, 0.0, 0.0, 40.0]])
+    assert sample_next(logits, SamplingOptions(), noise).tolist() == [1, 3, 2]
 
 
-def test_temperature_zero_takes_the_likeliest_whatever_the_uniform(logits):
-    for uniform, temperature in ((0.0, 0.0), (0.999, 0.0), (0.999, 1e-45)):
-        options = SamplingOptions(temperature=temperature)
-        drawn = sample_next(logits, options, torch.full((8,), uniform, dtype=torch.float64))
+def test_temperature_zero_takes_the_likeliest_whatever_the_noise(logits):
+    noise = 100 * noise_of(*logits.shape)
+    for temperature in (0.0, 1e-45):
+        drawn = sample_next(logits, SamplingOptions(temperature=temperature), noise)
         assert torch.equal(drawn, logits.argmax(-1))
+    assert not torch.equal(sample_next(logits, SamplingOptions(), noise), logits.argmax(-1))
+
+
+def test_a_draw_mostly_stays_where_the_logits_move_a_little():
+    """By inverting the cumulative distribution, a shift of one code would move the borders of all others."""
+    logits, number = torch.randn(512, generator=torch.Generator().manual_seed(1)), 2000
+    moved = logits + 0.01 * torch.randn(512, generator=torch.Generator().manual_seed(2))
+    noise = noise_of(number, 512)
+    drawn, again = (sample_next(each.expand(number, -1), SamplingOptions(), noise) for each in (logits, moved))
+    assert 0.98 < (drawn == again).float().mean() < 1
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """The sampling loop: fast equals slow, seeds repeat, known cells stay, and wrong grids are named."""
 
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from taming import load_transformer
 from taming.conditioning import Window, get_condition
 from taming.errors import ConditionError, TamingError, TokensError
 from taming.models import ConditionConfig, Transformer, TransformerConfig, VQModel, VQModelConfig
@@ -18,7 +20,7 @@ from taming.sampling import (
     sample_next,
     transform_image,
 )
-from taming.sampling.seeds import cell_uniforms
+from taming.sampling.seeds import CellNoise
 
 GRID = (4, 5)
 WHOLE = Window(0, 0, *GRID, GRID)
@@ -46,7 +48,7 @@ def random_tokens(batch: int, share_known: float = 0.5) -> tuple[Tensor, Tensor]
 def oracle(condition, indices, known, options=PLAIN, seed=0):
     """The same algorithm without a cache: the whole sequence so far, anew for every cell of every item."""
     drawn = indices.flatten(1).clone()
-    uniforms = cell_uniforms(*drawn.shape, seed)
+    noise = CellNoise(seed, range(len(drawn)), GRID[1], condition.transformer.config.vocab_size, drawn.device)
     for item in range(len(drawn)):
         context = None if condition.context is None else condition.context[item : item + 1]
         for cell in (~known.flatten(1)[item]).nonzero()[:, 0].tolist():
@@ -56,7 +58,7 @@ def oracle(condition, indices, known, options=PLAIN, seed=0):
             if options.guidance_scale != 1:
                 null = model(torch.cat([condition.null_prefix.at(WHOLE)[item : item + 1], past], dim=1), context)[:, -1]
                 logits = null + options.guidance_scale * (logits - null)
-            drawn[item, cell] = sample_next(logits, options, uniforms[item : item + 1, cell])[0]
+            drawn[item, cell] = sample_next(logits[0], options, noise.at([cell])[item, 0])
     return drawn.view_as(indices)
 
 
@@ -101,8 +103,8 @@ def test_runs_of_known_cells_take_one_forward():
     transformer = build()
     lengths = []
     transformer.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
-    indices, known = random_tokens(1)
-    known = (torch.arange(20) % 20 < 13).view(1, *GRID) | (torch.arange(20) == 17).view(1, *GRID)
+    indices, known = random_tokens(2)
+    known = ((torch.arange(20) % 20 < 13) | (torch.arange(20) == 17)).view(1, *GRID).expand(2, *GRID)
     generate(get_condition(transformer, 1), indices, known)
     assert lengths == [14, 1, 1, 1, 2, 1]
 
@@ -234,10 +236,18 @@ def test_a_higher_strength_forgets_the_same_cells_and_more():
 
 
 def test_the_cells_chosen_say_nothing_about_what_is_drawn_in_them():
-    """Both once came from one stream, and the cells forgotten were those with a small uniform."""
-    uniforms = cell_uniforms(1, 4096, seed=0)[0]
+    """Both once came from one stream, and the cells forgotten were those with a small random number."""
+    noise = CellNoise(0, range(1), 64, 1, torch.device("cpu")).at(range(4096))[0, :, 0]
     chosen = choose_cells((1, 64, 64), 0.5, seed=0).flatten()
-    assert abs(uniforms[chosen].mean() - 0.5) < 0.03
+    assert abs(noise[chosen].mean() - noise.mean()) < 0.08  # its standard deviation is 1.28
+
+
+def test_the_noise_of_cells_items_and_codes_is_independent():
+    noise = CellNoise(3, range(2), 8, 16, torch.device("cpu")).at(range(64)).flatten(2)  # (2, 64, 16)
+    rows = noise.flatten(0, 1)  # (128, 16)
+    assert rows.unique(dim=0).shape[0] == 128
+    assert abs(noise.mean() - 0.5772) < 0.1 and abs(noise.std() - 1.2825) < 0.1  # those of a Gumbel distribution
+    assert torch.equal(CellNoise(3, range(1, 2), 8, 16, torch.device("cpu")).at([40, 9]), noise[1:, [40, 9]])
 
 
 @pytest.fixture(scope="module")
@@ -282,3 +292,36 @@ def test_transforming_keeps_more_at_a_lower_strength(vqgan):
     assert torch.equal(transform_image(vqgan, image, condition, strength=0), plain)
     changes = [(transform_image(vqgan, image, condition, strength) - plain).abs().mean() for strength in (0.1, 0.9)]
     assert 0 < changes[0] < changes[1]
+
+
+@pytest.mark.parametrize(
+    "options", [GREEDY, SamplingOptions(), SamplingOptions(0.8, 9, 0.9, 0.01), SamplingOptions(guidance_scale=3.0)]
+)
+@pytest.mark.parametrize("share_known", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("order", [(), (*range(0, 20, 2), *range(1, 20, 2))])
+def test_guesses_change_nothing_but_the_number_of_calls(options, share_known, order, monkeypatch):
+    transformer = build(order=order)
+    calls = []
+    transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    condition = get_condition(transformer, [3])
+    indices, known = random_tokens(1, share_known)
+    known = known.view(1, *GRID)
+    steps: list[tuple] = []
+    given = {"options": options, "seed": 3, "callback": lambda *step: steps.append(step)}
+    generate(condition, indices, known, **given)
+    ahead, num_ahead = list(steps), len(calls)
+    steps.clear()
+    calls.clear()
+    monkeypatch.setattr(sys.modules["taming.sampling.generate"], "can_guess", lambda *_: False)
+    generate(condition, indices, known, **given)
+    assert num_ahead <= len(calls) == len(steps)
+    for guessed, alone in zip(ahead, steps, strict=True):
+        assert guessed[:2] == alone[:2] and all(map(torch.equal, guessed[2:], alone[2:]))
+
+
+def test_a_trained_model_needs_fewer_calls_than_cells():
+    transformer, _ = load_transformer("embedded/scenes_class_transformer.safetensors")
+    calls = []
+    transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    transformer.sample(get_condition(transformer, "alpine"), seed=0)
+    assert 50 < len(calls) < 256 / 1.5

@@ -1,5 +1,6 @@
 """The transformer: cached equals uncached, causal, strict about its inputs, and ready for a host's layers."""
 
+from itertools import accumulate
 from types import SimpleNamespace
 
 import pytest
@@ -58,7 +59,8 @@ def test_sequences_of_any_length_go_on_in_one_call(indices, context, n_unmasked,
         active = [item for item in range(3) if lengths[item]]
         pieces = [sequences[item][:, done[item] : done[item] + lengths[item]] for item in active]
         state = [(caches[item], lengths[item]) for item in active]
-        logits = model(torch.cat(pieces, dim=1), context, state, last_only=True)  # (B, active, V)
+        last = [end - 1 for end in accumulate(length for _, length in state)]
+        logits = model(torch.cat(pieces, dim=1), context, state, at=last)  # (B, active, V)
         done = [before + new for before, new in zip(done, lengths, strict=True)]
         for place, item in enumerate(active):
             torch.testing.assert_close(logits[:, place], expected[item][:, done[item] - 1], rtol=0, atol=1e-5)
@@ -99,9 +101,9 @@ def test_the_context_matters(indices, context):
 
 
 @torch.no_grad()
-def test_last_only_gives_the_last_logits(indices):
+def test_logits_may_be_asked_for_at_some_places_only(indices):
     model = build()
-    torch.testing.assert_close(model(indices, last_only=True), model(indices)[:, -1:])
+    torch.testing.assert_close(model(indices, at=[3, 4, LENGTH - 1]), model(indices)[:, [3, 4, LENGTH - 1]])
 
 
 @torch.no_grad()

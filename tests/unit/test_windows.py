@@ -22,7 +22,7 @@ from taming.models import Transformer, TransformerConfig
 from taming.sampling import SamplingOptions, generate, item_seed, sample_grid
 from taming.sampling.generate import fill_in, plan_visits, windows_at_once
 from taming.sampling.reader import WindowReader
-from taming.sampling.seeds import cell_uniforms
+from taming.sampling.seeds import CellNoise
 from taming.sampling.waves import count_reads, plan_reads
 from taming.sampling.windows import window_at
 
@@ -144,8 +144,8 @@ def one_by_one(condition, indices, known, options=PLAIN, seed=0, room=None):
     cells = (~known).any(0).flatten().nonzero()[:, 0].tolist()
     config = transformer.config
     plan = plan_reads([[cell] for cell in cells], grid, config.grid, config.condition, room=room)
-    uniforms = cell_uniforms(len(known), known[0].numel(), seed)
-    return fill_in(condition, indices, known, plan, options, uniforms, lambda *_: None)
+    noise = CellNoise(seed, range(len(known)), grid[1], config.vocab_size, indices.device)
+    return fill_in(condition, indices, known, plan, options, noise, lambda *_: None)
 
 
 def some_tokens(batch, grid, share_known):

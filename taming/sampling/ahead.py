@@ -10,10 +10,11 @@ again where they move a little, so that guesses made from wrong neighbors are of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor
 
+from .canvas import Canvas
 from .filters import SamplingOptions, sample_next
 from .reader import WindowReader
 from .seeds import CellNoise
@@ -33,16 +34,11 @@ def can_guess(indices: Tensor, plan: Sequence[Sequence[Read]]) -> bool:
 
 
 def fill_in_ahead(
-    reader: WindowReader,
-    tokens: Tensor,
-    reads: Sequence[Read],
-    options: SamplingOptions,
-    noise: CellNoise,
-    report: Callable[[int, int], None],
+    reader: WindowReader, canvas: Canvas, reads: Sequence[Read], options: SamplingOptions, noise: CellNoise
 ) -> None:
-    """Draw the cells of `reads` of `tokens`, (1, h * w), in place; `report` is told how many are done, and the last."""
+    """Draw the cells of `reads`, all of one window, in this order."""
     cells = [read.cell for read in reads]
-    guesses = tokens.clone()
+    guesses = canvas.tokens.clone()  # (1, h * w), and what is drawn or known already
     done, average = 0, float(FEW)
     size = MANY
     while done < len(reads):
@@ -57,6 +53,5 @@ def fill_in_ahead(
         size = MANY if average > PAYS else FEW
         guesses[0, cells[done + len(group) : done + kept + size]] = drawn[-1]
         for cell in here[:kept]:
-            tokens[0, cell] = guesses[0, cell]
-            done += 1
-            report(done, cell)
+            canvas.put([cell], guesses[:, cell : cell + 1])
+        done += kept

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..conditioning import Condition
 from ..errors import TokensError
 from .ahead import can_guess, fill_in_ahead
+from .canvas import Canvas
 from .filters import PLAIN, SamplingOptions, sample_next
 from .reader import WindowReader
 from .seeds import CellNoise
@@ -87,30 +88,16 @@ def fill_in(
 
     It goes wave by wave, or with `guess`, for a plan that `can_guess`, several cells at a time.
     """
-    tokens, drawn = indices.flatten(1).clone(), known.flatten(1).clone()  # (B, h * w)
-    some_known = drawn.any(0).tolist()
-    reader = WindowReader(condition, options.guidance_scale, tokens.device)
+    canvas = Canvas(indices, known, report)
+    reader = WindowReader(condition, options.guidance_scale, indices.device)
     if guess:
-
-        def mark(done: int, cell: int) -> None:
-            drawn[:, cell] = True
-            report(done, tokens, drawn)
-
-        fill_in_ahead(reader, tokens, [wave[0] for wave in plan], options, noise, mark)
-        return tokens.view_as(indices)
-    done = 0
-    for wave in plan:
-        logits = reader.logits(wave, tokens)  # (B, R, V)
-        cells = [read.cell for read in wave]
-        # A list of cells would have to be copied to the device; a slice needs nothing.
-        where = slice(cells[0], cells[0] + 1) if len(cells) == 1 else torch.tensor(cells, device=tokens.device)
-        token = sample_next(logits, options, noise.at(cells))  # (B, R)
-        is_mixed = any(some_known[cell] for cell in cells)
-        tokens[:, where] = torch.where(drawn[:, where], tokens[:, where], token) if is_mixed else token
-        drawn[:, where] = True
-        done += len(wave)
-        report(done, tokens, drawn)
-    return tokens.view_as(indices)
+        fill_in_ahead(reader, canvas, [wave[0] for wave in plan], options, noise)
+    else:
+        for wave in plan:
+            cells = [read.cell for read in wave]
+            logits = reader.logits(wave, canvas.tokens)  # (B, R, V)
+            canvas.put(cells, sample_next(logits, options, noise.at(cells)))
+    return canvas.tokens.view_as(indices)
 
 
 def plan_visits(transformer: Transformer, known: Tensor, guided: bool) -> list[list[Read]]:

@@ -42,7 +42,7 @@ from benchmarks.rounds import Steps, ratio, summarize, take_turns, try_compiled
 from benchmarks.token_rows import NotMeasured
 
 PROBES = "probes"
-TOLERANCE = 1e-5  # of the largest value of the reference, as in tests/parity
+TOLERANCE = 3e-5  # of the largest value of the reference, as for the published configuration in tests/parity
 WORK = [("decode", 256), ("decode", 512), ("encode", 256), ("encode", 512), ("nearest", 256), ("nearest", 1024)]
 QUICK_WORK = [("decode", 64), ("encode", 64), ("nearest", 256)]
 LARGE_SIDES, QUICK_LARGE_SIDES = (1024, 2048), (256, 512)  # the second twice the first

@@ -142,7 +142,7 @@ def test_a_whole_conditional_checkpoint_agrees_with_the_reference(reference, kin
     drawn = generate(condition, z.view(2, side, side), known, options=GREEDY)
     assert torch.equal(drawn.flatten(1), expected) and expected.unique().numel() > 4
     with torch.no_grad():
-        torch.testing.assert_close(vqgan.decode_indices(drawn), pixels, rtol=0, atol=1e-5 * pixels.abs().max().item())
+        torch.testing.assert_close(vqgan.decode_indices(drawn), pixels, rtol=0, atol=3e-5 * pixels.abs().max().item())
 
 
 @pytest.mark.parametrize("permuter", PERMUTERS)

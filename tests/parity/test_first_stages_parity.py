@@ -1,7 +1,7 @@
 """Every published first stage against its family's own definition, on random weights saved as the files are.
 
 The definition is the reference's classes, the diffusers package, or `tests/oracles`. Tokens are equal, all of them;
-pixels agree within 1e-5 relative, as in test_vqgan_parity.
+pixels agree within 3e-5 relative, latents within 1e-5, as in test_vqgan_parity.
 """
 
 import dataclasses
@@ -23,6 +23,7 @@ from taming.checkpoints.upstream_vqgan import vqgan_config
 from taming.models import VQModel
 
 TOLERANCE = 1e-5
+PIXEL_TOLERANCE = 3e-5  # convolutions on channels-last pictures sum in another order
 DDCONFIG = {"double_z": False, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 128}
 DDCONFIG |= {"num_res_blocks": 2, "dropout": 0.0}
 F16 = {**DDCONFIG, "ch_mult": [1, 1, 2, 2, 4], "attn_resolutions": [16], "z_channels": 256}
@@ -194,7 +195,7 @@ def test_a_published_kind_is_the_references_in_every_container(reference, row, c
     else:
         indices = theirs.encode(x)[2][2].view(2, 8, 12)
     assert_tokens_equal(ours.encode(x).indices, indices)
-    assert_close(ours.decode_indices(indices), decode_theirs(theirs, indices))
+    assert_pixels_close(ours.decode_indices(indices), decode_theirs(theirs, indices))
 
 
 def assert_tokens_equal(ours: Tensor, theirs: Tensor, at_least: int = 6) -> None:
@@ -203,9 +204,13 @@ def assert_tokens_equal(ours: Tensor, theirs: Tensor, at_least: int = 6) -> None
     assert theirs.unique().numel() >= at_least, "too few codes are in use to tell anything"
 
 
-def assert_close(ours: Tensor, theirs: Tensor) -> None:
+def assert_close(ours: Tensor, theirs: Tensor, tolerance: float = TOLERANCE) -> None:
     error = float((ours - theirs).abs().max() / theirs.abs().max())
-    assert error < TOLERANCE, f"relative error {error:.1e}"
+    assert error < tolerance, f"relative error {error:.1e}"
+
+
+def assert_pixels_close(ours: Tensor, theirs: Tensor) -> None:
+    assert_close(ours, theirs, PIXEL_TOLERANCE)
 
 
 def decode_theirs(theirs: Any, indices: Tensor) -> Tensor:
@@ -239,7 +244,7 @@ def test_a_remapped_codebook_has_the_references_tokens(reference, unknown, tmp_p
     judged = known if unknown == "random" else torch.ones_like(known)
     assert_tokens_equal(quantized.indices[judged], indices.view(known.shape)[judged], 3)
     assert_close(quantized.z_q, z_q)
-    assert_close(ours.decode_indices(quantized.indices), decode_theirs(theirs, quantized.indices.clone()))
+    assert_pixels_close(ours.decode_indices(quantized.indices), decode_theirs(theirs, quantized.indices.clone()))
 
 
 def plain_codes(theirs: Any) -> Tensor:
@@ -267,7 +272,7 @@ def test_a_remapped_gumbel_codebook_takes_the_likeliest_code_in_use(reference, t
     assert_close(drawn.z_q, z_q)
     likeliest = quantize.proj(theirs.quant_conv(theirs.encoder(picture())))[:, used].argmax(1)
     assert_tokens_equal(ours.encode(picture()).indices, likeliest, 3)
-    assert_close(ours.decode_indices(likeliest), decode_theirs(theirs, likeliest))
+    assert_pixels_close(ours.decode_indices(likeliest), decode_theirs(theirs, likeliest))
 
 
 @pytest.mark.parametrize("prefix", ["", "gen_vision_model."], ids=["LlamaGen", "Janus"])
@@ -289,7 +294,7 @@ def test_llamagen_and_janus_are_their_own_definition(prefix, ch_mult, tmp_path):
     assert_tokens_equal(quantized.indices, indices)
     assert_close(quantized.z_q, z_q)
     entries = theirs.quantize.get_codebook_entry(indices, z_q.shape)
-    assert_close(ours.decode_indices(quantized.indices), theirs.decode(entries))
+    assert_pixels_close(ours.decode_indices(quantized.indices), theirs.decode(entries))
 
 
 @pytest.mark.parametrize("ch_mult", [(1, 1, 2, 2, 4), (1, 2, 2, 4)], ids=["VQ-16", "VQ-8"])
@@ -324,7 +329,7 @@ def test_ibq_is_its_own_definition_with_the_averaged_weights(reference, with_yam
     assert_tokens_equal(quantized.indices, indices)
     assert_close(quantized.z_q, z_q)
     assert_close(quantized.loss, loss)
-    assert_close(ours.decode_indices(quantized.indices), decode_theirs(theirs, quantized.indices))
+    assert_pixels_close(ours.decode_indices(quantized.indices), decode_theirs(theirs, quantized.indices))
 
 
 DIFFUSERS = {
@@ -376,4 +381,4 @@ def test_a_diffusers_model_is_that_of_the_package(name, configured, tmp_path):
     assert_close(quantized.z_q, z_q)
     entries = theirs.quantize.get_codebook_entry(indices, (2, *z.shape[2:], z.shape[1]))
     pixels = theirs.decoder(theirs.post_quant_conv(entries))
-    assert_close(ours.decode_indices(quantized.indices), pixels * 2 - 1 if own_range is not x else pixels)
+    assert_pixels_close(ours.decode_indices(quantized.indices), pixels * 2 - 1 if own_range is not x else pixels)

@@ -171,7 +171,7 @@ def picture(channels: int) -> Tensor:
 @torch.no_grad()
 def compare_tokenizer(ours: VQModel, indices: Tensor, pixels: Tensor) -> None:
     first_stages.assert_tokens_equal(ours.encode(picture(ours.config.in_channels)).indices, indices)
-    first_stages.assert_close(ours.decode_indices(indices), pixels)
+    first_stages.assert_pixels_close(ours.decode_indices(indices), pixels)
 
 
 # --- transformers
@@ -262,7 +262,7 @@ def compare_transformer(net: Any, ours: Transformer, vqgan: VQModel | None, expe
     known = torch.arange(256).view(1, 16, 16) < 256 - LAST
     tokens = generate(condition, z.view(1, 16, 16), known, options=GREEDY)
     assert torch.equal(tokens.flatten(1), expected["drawn"]), "other tokens are drawn"
-    first_stages.assert_close(vqgan.decode_indices(tokens.clamp(max=CODES - 1)), expected["pixels"])
+    first_stages.assert_pixels_close(vqgan.decode_indices(tokens.clamp(max=CODES - 1)), expected["pixels"])
 
 
 def given_to(config: TransformerConfig) -> dict[str, Any]:
@@ -355,7 +355,7 @@ heads, positions) with narrow layers and random weights, made by the reference's
   full size, whether the shapes tell the published configuration);
 - *elsewhere*: a first stage inside a whole transformer and inside a latent-diffusion checkpoint; a transformer after
   `convert`, in one safetensors file with its stages;
-- *equal*: what is the same as the reference's (tokens, all of them; pixels and logits within 1e-5 and 1e-4).
+- *equal*: what is the same as the reference's (tokens, all of them; pixels and logits within 3e-5 and 1e-4).
 """
 HEADER = "| checkpoint | parameters | with YAML | without | elsewhere | equal |\n|---|--:|---|---|---|---|"
 

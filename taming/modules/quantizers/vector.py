@@ -79,7 +79,6 @@ class VectorQuantizer(RemappedQuantizer):
         self.embedding.weight[rows] = vectors.to(self.embedding.weight)
 
     def _vectors(self, codes: Tensor) -> Tensor:
-        # Contiguous, or all of the decoder would run channels-last, which agrees with the reference one digit less.
         return self.embedding(codes).permute(0, 3, 1, 2).contiguous()
 
     def _substitutes(self, z: Tensor, codes: Tensor, remap: Remap, generator: torch.Generator | None) -> Tensor:

@@ -13,7 +13,7 @@ from .quantized import Quantized
 from .remap import Remap, RemappedQuantizer
 
 ROWS = 1024  # vectors that look for their code at a time
-DISTANCES = 2**20  # between them and a part of the codes
+CODES = 1024  # among which they look at a time: their distances stay in the cache of a CPU
 
 
 class VectorQuantizer(RemappedQuantizer):
@@ -113,7 +113,7 @@ def _nearest_in_turn(vectors: Tensor, codes: Tensor) -> Tensor:
     least = vectors.new_full((len(vectors),), torch.inf)
     nearest = torch.zeros_like(least, dtype=torch.int64)
     start = 0
-    for part in even_parts(codes, DISTANCES // max(1, len(vectors))):
+    for part in even_parts(codes, CODES):
         distance, index = squared_distances(vectors, part).min(1)
         nearest = torch.where(distance < least, index + start, nearest)
         least = torch.minimum(distance, least)

@@ -136,8 +136,8 @@ class Transformer(Checkpointed):
         x = self.tok_emb(indices)  # (B, L, C)
         places = joined([self.pos_emb[:, span.start : span.start + span.length] for span in spans])
         x = self.drop(x + places.to(x))
-        parts = x.split(lengths, dim=1) if len(caches) > 1 else [x]
-        layers = [each.extend(part, self.config.n_head) for each, part in zip(caches, parts, strict=False)]
+        parts = x.split(lengths, dim=1) if len(caches) > 1 else [x] * len(caches)
+        layers = [each.extend(part, self.config.n_head) for each, part in zip(caches, parts, strict=True)]
         x = self._through_blocks(x, context, spans, layers)
         if at is not None:
             x = joined([x[:, place : place + 1] for place in at])  # (B, len(at), C)

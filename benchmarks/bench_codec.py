@@ -11,10 +11,6 @@ checks that the script works.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -23,7 +19,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from benchmarks import ROOT
+from benchmarks.alone import run_alone
 from benchmarks.codec_rows import (
     COMPILED,
     GFLOP,
@@ -171,25 +167,16 @@ def measure_memory(work: str, size: int, names: list[str], options: argparse.Nam
     for name in names:
         if name in COMPILED or (work == "nearest" and name not in (OURS, REFERENCE)):
             continue
-        measured[name] = run_alone(name, work, size, options)
+        measured[name] = run_once(name, work, size, options)
     rows = [[name, f"{row['whole_mib']:.0f}", f"{row['grown_mib']:.0f}"] for name, row in measured.items()]
     header = ["", "whole process", "came with the work"]
     print_table(f"{work} {size}: peak memory of a process of its own, MiB", header, rows)
     return measured
 
 
-def run_alone(name: str, work: str, size: int, options: argparse.Namespace) -> dict[str, float]:
+def run_once(name: str, work: str, size: int, options: argparse.Namespace) -> dict[str, float]:
     """Memory and seconds of one run in a process that holds nothing else."""
-    command = [sys.executable, "-m", "benchmarks.codec_rows", "--only", name, "--shape", options.shape]
-    result = subprocess.run(
-        [*command, "--work", work, "--size", str(size)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(result.stdout.splitlines()[-1])
+    return run_alone("codec_rows", "--only", name, "--shape", options.shape, "--work", work, "--size", size)
 
 
 def measure_large(work: str, names: list[str], options: argparse.Namespace) -> dict[str, dict[int, dict[str, Any]]]:
@@ -209,7 +196,7 @@ def measure_large(work: str, names: list[str], options: argparse.Namespace) -> d
                 measured[name][size] = {"not_measured": reason}
                 rows.append([name, size, "-", "-", "-", f"not measured: {reason}"])
                 continue
-            row = measured[name][size] = run_alone(name, work, size, options)
+            row = measured[name][size] = run_once(name, work, size, options)
             by_others = "-" if row["foreign"] is None else f"{row['foreign']:.0%} of the machine"
             seconds, mib = f"{row['seconds']:.1f}", (f"{row[kind]:.0f}" for kind in ("whole_mib", "grown_mib"))
             rows.append([name, size, seconds, *mib, by_others])

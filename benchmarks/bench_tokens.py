@@ -10,17 +10,13 @@ Three quarters of an hour on two cores. `--quick` only checks that the script wo
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import torch
 
-from benchmarks import ROOT
+from benchmarks.alone import run_alone
 from benchmarks.bars import draw_bars
 from benchmarks.machine import Probes, summarize_rates
 from benchmarks.report import print_table, result_path, write_results
@@ -221,7 +217,8 @@ def measure_memory(
     measured: dict[str, dict[str, Any]] = {}
     for name in options.only:
         if name not in (*missing, GPT2_COMPILED) and (name in MEMORY_OF_QUICK or not options.quick):
-            measured[name] = run_alone(name, shape, batch, tokens_of(shape, batch, options))
+            sizes = ("--shape", shape, "--batch", batch, "--tokens", tokens_of(shape, batch, options))
+            measured[name] = run_alone("token_rows", "--only", name, *sizes)
     rows = [
         [name, *(f"{row[kind]:.0f}" for kind in ("whole_mib", "grown_mib", "weights_mib"))]
         for name, row in measured.items()
@@ -229,19 +226,6 @@ def measure_memory(
     header = ["", "whole process", "came with sampling", "bytes of the matrices"]
     print_table(f"{shape}, batch {batch}: peak memory of a process of its own, MiB", header, rows)
     return measured
-
-
-def run_alone(name: str, shape: str, batch: int, num_tokens: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.token_rows", "--only", name, "--shape", shape]
-    result = subprocess.run(
-        [*command, "--batch", str(batch), "--tokens", str(num_tokens)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 def draw_ratios(shapes: Mapping[str, Mapping[str, Any]], options: argparse.Namespace) -> Any:

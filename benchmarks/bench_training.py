@@ -10,20 +10,14 @@ held before its first step: activations, gradients and what the optimizers keep.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
-from benchmarks import ROOT
+from benchmarks.alone import run_alone
 from benchmarks.report import print_table, spread, write_results
 from benchmarks.training_rows import CHANGES, REFERENCE, SIZES
 from devtools.reference import find_reference
 
 MODELS = ("vqgan", "transformer")
-SCRIPT = Path(__file__).with_name("training_rows.py")
 
 
 def main() -> None:
@@ -53,12 +47,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def measure(model: str, row: str, options: argparse.Namespace) -> dict[str, Any]:
     """The figures of one row: seconds a step, and MiB."""
-    command = [sys.executable, SCRIPT, model, row, options.size, str(options.steps), options.device]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        [str(part) for part in command], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
-    )
-    found = json.loads(result.stdout.splitlines()[-1])
+    found = run_alone("training_rows", model, row, options.size, options.steps, options.device)
     return {**spread(found.pop("seconds")), **found}
 
 

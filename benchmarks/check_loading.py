@@ -16,8 +16,6 @@ import math
 import os
 import resource
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,7 +27,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from benchmarks import ROOT, RUNS
+from benchmarks import RUNS
+from benchmarks.alone import run_alone
 from benchmarks.report import print_table, write_results
 from taming.checkpoints import load_transformer
 from taming.checkpoints.metadata import METADATA_KEY, PackMetadata, encode_metadata
@@ -77,12 +76,8 @@ def table_row(suffix: str, figure: dict[str, Any]) -> list[object]:
 
 def run_processes(file: Path, precision: Precision | None, rounds: int) -> dict[str, Any]:
     """Load `file` in a fresh process, `rounds` times: the worst memory and all seconds."""
-    command = [sys.executable, "-m", "benchmarks.check_loading", "--load", str(file)]
-    command += ["--precision", precision] if precision else []
-    done = []
-    for _ in range(rounds):
-        result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-        done.append(json.loads(result.stdout.splitlines()[-1]))
+    arguments = ["--load", file, *(["--precision", precision] if precision else [])]
+    done = [run_alone("check_loading", *arguments) for _ in range(rounds)]
     worst = max(done, key=lambda figure: figure["anonymous_peak_bytes"])
     seconds = [figure.pop("seconds") for figure in done]
     return {"file_bytes": file.stat().st_size, **worst, "seconds": seconds}

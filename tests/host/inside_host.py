@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -52,10 +51,9 @@ def load_pack() -> None:
 
 load_pack()
 
+from short_of_memory import no_room, out_of_memory, small_cpu, small_for_a_batch  # noqa: E402
 from taming_pack.nodes import budgets, codec, host, maps, shared, tiles  # noqa: E402
-from taming_pack.nodes import sample as sample_node  # noqa: E402
 from taming_pack.nodes.loaders import TamingLoadTransformer, TamingLoadVQGAN  # noqa: E402
-from taming_pack.nodes.preview import GrowingPicture  # noqa: E402
 from taming_pack.nodes.sample import TamingSample  # noqa: E402
 from taming_pack.nodes.types import Condition, Tokens, TransformerHandle, VQGANHandle  # noqa: E402
 from taming_pack.taming.data.scenes import render_scene  # noqa: E402
@@ -259,91 +257,6 @@ def cache(transformer: TransformerHandle) -> dict[str, int]:
     }
 
 
-class Warnings(logging.Handler):
-    """Keeps the warnings of the decoder."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-
-
-def fail_above(model: nn.Module, num_pixels: int) -> tuple[list[int], Callable[[], None]]:
-    """Let the last layer of the decoder run out of memory, as a device would, for more than `num_pixels`."""
-    failures: list[int] = []
-
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if inputs[0].shape[-1] * inputs[0].shape[-2] > num_pixels:
-            failures.append(1)
-            raise torch.OutOfMemoryError("emulated")
-
-    return failures, model.decoder.conv_out.register_forward_pre_hook(hook).remove
-
-
-def out_of_memory(vqgan: VQGANHandle, indices: Tensor) -> dict[str, Any]:
-    with torch.inference_mode():
-        whole = codec.decode(vqgan, indices)
-        warnings = Warnings()
-        codec.log.addHandler(warnings)
-        failures, stop = fail_above(vqgan.model, 130 * 130)
-        tiled = codec.decode(vqgan, indices)
-        stop()
-        codec.log.removeHandler(warnings)
-    return {
-        "failures": len(failures),
-        "warnings": len(warnings.messages),
-        "shape": list(tiled.shape),
-        "mean_difference": (tiled - whole).abs().mean().item() / 2,
-    }
-
-
-def small_cpu(vqgan: VQGANHandle, indices: Tensor) -> dict[str, Any]:
-    usual = comfy.model_management.get_free_memory
-    comfy.model_management.get_free_memory = lambda device=None: budgets.decode_bytes(vqgan.config, 16, 16)
-    try:
-        decoded = codec.decode(vqgan, indices[:1])
-        codec.encode(vqgan, torch.zeros(1, 1024, 1024, 3))
-    except host.NotEnoughMemory as error:
-        return {"decoded": list(decoded.shape), "encode_error": str(error)}
-    finally:
-        comfy.model_management.get_free_memory = usual
-    return {}
-
-
-def small_for_a_batch(transformer: TransformerHandle, vqgan: VQGANHandle) -> dict[str, Any]:
-    """Five grids where there is memory for two at a time; then one where there is none."""
-    tokens, warnings = blank(vqgan, 5), Warnings()
-    whole = sample(transformer, tokens)
-    picture = GrowingPicture(transformer, tokens)
-    usual, room = comfy.model_management.get_free_memory, budgets.sample_bytes(transformer.config, 2, False, 1)
-    comfy.model_management.get_free_memory = lambda device=None: room + picture.memory
-    sample_node.log.addHandler(warnings)
-    try:
-        parts = sample(transformer, tokens)
-        room = 0
-        sample(transformer, tokens)
-    except host.NotEnoughMemory as error:
-        equal = torch.equal(parts.indices, whole.indices)
-        return {"equal": equal, "warnings": warnings.messages, "error": str(error)}
-    finally:
-        comfy.model_management.get_free_memory = usual
-        sample_node.log.removeHandler(warnings)
-    return {}
-
-
-def no_room(vqgan: VQGANHandle, indices: Tensor) -> str:
-    _, stop = fail_above(vqgan.model, 0)
-    try:
-        codec.decode(vqgan, indices)
-    except host.NotEnoughMemory as error:
-        return str(error)
-    finally:
-        stop()
-    return ""
-
-
 def seams() -> float:
     """Largest error of tiling a decoder for which tiles are exact."""
     indices = torch.randint(0, 255, (1, 23, 40), generator=torch.Generator().manual_seed(0))
@@ -386,6 +299,7 @@ def main() -> None:
     image = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
     with torch.inference_mode():
         indices = vqgan.model.encode(scenes(256)).indices
+    five = blank(vqgan, 5)
     facts = {
         "partial": {str(share): partial_loading(share) for share in (0.0, 0.3, 0.7, 1.0)},
         "plain_layers": strays_of_plain_layers(),
@@ -396,7 +310,7 @@ def main() -> None:
         "out_of_memory": out_of_memory(vqgan, indices),
         "small_cpu": small_cpu(vqgan, indices),
         "no_room": no_room(vqgan, indices),
-        "small_for_a_batch": small_for_a_batch(transformer, vqgan),
+        "small_for_a_batch": small_for_a_batch(transformer, five, lambda: sample(transformer, five)),
         "seams": seams(),
         "names_refused": names_refused(),
     }

@@ -29,7 +29,7 @@ from taming.models import Transformer
 from taming.sampling import SamplingOptions
 
 ALONE, GUESSING = "one by one", "guessing"
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16")  # the others are drawn one by one
 SEED = 78_000
 
 Tell = Callable[[Transformer, int], Condition]  # what picture so many is told

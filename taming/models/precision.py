@@ -14,6 +14,7 @@ from .transformer import MLP, Transformer
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+ROUNDING = ("bf16", "int8")  # what is multiplied, too
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -52,6 +53,7 @@ def prepare_for_sampling(transformer: Transformer, precision: Precision = "auto"
 
 def pack(transformer: Transformer, kind: str) -> None:
     """Replace the linear layers by packed ones, one after the other, so that no second copy is ever there."""
+    transformer.rounds_inputs = kind in ROUNDING
     for module in [transformer, *transformer.blocks.modules()]:
         if isinstance(module, CausalSelfAttention):
             names = ("query", "key", "value")

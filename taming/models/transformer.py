@@ -96,6 +96,7 @@ class Transformer(Checkpointed):
         self.blocks = nn.ModuleList(Block(config, operations) for _ in range(config.n_layer))
         self.ln_f = operations.LayerNorm(config.n_embd)
         self.head = operations.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.rounds_inputs = False  # whether its layers round what they multiply, which magnifies float noise
         self.cond_stage: VQModel | None = None  # makes the tokens of its maps, where it was trained on maps
         if operations is nn:  # a host's layers may hold no weights before loading
             self.init_weights()

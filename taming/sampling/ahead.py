@@ -11,6 +11,7 @@ again where they move a little, so that guesses made from wrong neighbors are of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -20,17 +21,22 @@ from .reader import WindowReader
 from .seeds import CellNoise
 from .waves import Read
 
+if TYPE_CHECKING:
+    from ..models.transformer import Transformer
+
 FEW, MANY = 2, 6  # cells in a call
 PAYS = 1.25  # cells right in a call on the average, from which on it reads many: they cost up to half more than one
 MEMORY = 0.9  # what the average keeps of itself from call to call
 
 
-def can_guess(indices: Tensor, plan: Sequence[Sequence[Read]]) -> bool:
+def can_guess(transformer: Transformer, indices: Tensor, plan: Sequence[Sequence[Read]]) -> bool:
     """Whether to guess cells of `indices`, (B, h, w): of one grid, through one window, on a CPU.
 
-    Items of a batch would be right in unequal numbers. What a GPU gains was not measured.
+    Items of a batch would be right in unequal numbers. What a GPU gains was not measured. Where layers round what they
+    multiply, the float noise of calls of another length is magnified until it draws other tokens.
     """
-    return len(indices) == 1 and indices.device.type == "cpu" and all(wave[0].window.is_whole for wave in plan)
+    is_alone = len(indices) == 1 and all(wave[0].window.is_whole for wave in plan)
+    return is_alone and indices.device.type == "cpu" and not transformer.rounds_inputs
 
 
 def fill_in_ahead(

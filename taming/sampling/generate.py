@@ -69,7 +69,8 @@ def generate(
 
     items = range(first_item, first_item + len(indices))
     noise = CellNoise(seed, items, indices.shape[2], condition.transformer.config.vocab_size, indices.device)
-    drawn = fill_in(condition, indices, known, plan, options, noise, report, can_guess(indices, plan))
+    guess = can_guess(condition.transformer, indices, plan)
+    drawn = fill_in(condition, indices, known, plan, options, noise, report, guess)
     return drawn[:, :height, :width].clone()  # outside of inference mode again
 
 

@@ -56,6 +56,15 @@ def test_a_vector_does_not_depend_on_the_others_of_its_batch(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_only_what_magnifies_float_noise_is_drawn_one_by_one(kind, transformer: Transformer):
+    prepare_for_sampling(transformer, kind)
+    calls = []
+    transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    transformer.sample(get_condition(transformer), temperature=0)
+    assert (len(calls) == 36) == (kind in ("bf16", "int8"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_state_of_a_packed_transformer_is_that_of_the_plain_one(kind, transformer: Transformer):
     plain = transformer.state_dict()
     prepare_for_sampling(transformer, kind)

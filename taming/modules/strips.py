@@ -23,21 +23,27 @@ from torch import Tensor, nn
 
 from .memory import empty_picture
 
-STRIP_FLOATS = 2**25  # numbers in a strip; what has no more, up to 512 x 512 pixels at 128 channels, runs whole
+STRIP_FLOATS = 2**25  # numbers in a strip: up to 512 x 512 pixels at 128 channels run whole
+CPU_STRIP_FLOATS = 2**22  # stay in its caches, and their memory with the process: faster than the whole, too
 MIN_ROWS = 8  # of a strip, so that a very wide picture is not mostly computed twice
 
 Layer = Callable[[Tensor], Tensor]
 
 
+def strip_floats(device: torch.device) -> int:
+    """Numbers in a strip; what has no more runs whole."""
+    return CPU_STRIP_FLOATS if device.type == "cpu" else STRIP_FLOATS
+
+
 def needs_strips(x: Tensor, growth: int = 1) -> bool:
     """Whether a layer that makes `growth` numbers of each number of `x` runs over strips of it."""
-    return not torch.is_grad_enabled() and x.numel() * growth > STRIP_FLOATS
+    return not torch.is_grad_enabled() and x.numel() * growth > strip_floats(x.device)
 
 
 def strips(x: Tensor, growth: int = 1) -> Iterator[slice]:
     """The rows of `x`, (B, C, H, W), an even number at a time."""
     height = x.shape[2]
-    rows = max(MIN_ROWS, STRIP_FLOATS * height // (x.numel() * growth) // 2 * 2)
+    rows = max(MIN_ROWS, strip_floats(x.device) * height // (x.numel() * growth) // 2 * 2)
     for top in range(0, height, rows):
         yield slice(top, min(top + rows, height))
 
@@ -45,21 +51,24 @@ def strips(x: Tensor, growth: int = 1) -> Iterator[slice]:
 def in_strips(layer: Layer, x: Tensor, halo: int, growth: int = 1, overwrite: bool = False) -> Tensor:
     """`layer` of `x`, (B, C, H, W), where an output row depends on `halo` rows around the input rows that it is of.
 
-    `layer` is given copies, which it may overwrite; it may scale the height, and at the edges of the picture it pads
-    by itself. With `overwrite` the result, of the same shape then, takes the place of `x`.
+    `layer` may scale the height, and at the edges of the picture it pads by itself. With `overwrite` the result, of
+    the same shape then, takes the place of `x`: each strip of it once the next one, which reads its rows, is made.
     """
     out = x if overwrite else None
-    above = x[:, :, :0]  # the rows before the strip, which `overwrite` has replaced in `x`
+    ready = place = x[:, :, :0]  # the strip before, and where it belongs
     for rows in strips(x, growth):
-        strip = torch.cat([above, x[:, :, rows.start : rows.stop + halo]], 2)
-        skipped, height = above.shape[2], strip.shape[2]
-        above = strip[:, :, max(0, skipped + rows.stop - rows.start - halo) : skipped + rows.stop - rows.start].clone()
+        top = max(0, rows.start - halo)
+        strip = x[:, :, top : rows.stop + halo]
         made = layer(strip)
         if out is None:
-            out = empty_picture(made, x.shape[2] * made.shape[2] // height, made.shape[3])
-        start, stop, skipped = (row * made.shape[2] // height for row in (rows.start, rows.stop, skipped))
-        out[:, :, start:stop] = made[:, :, skipped : skipped + stop - start]
+            out = empty_picture(made, x.shape[2] * made.shape[2] // strip.shape[2], made.shape[3])
+        place.copy_(ready)
+        start, stop, skipped = (
+            row * made.shape[2] // strip.shape[2] for row in (rows.start, rows.stop, rows.start - top)
+        )
+        ready, place = made[:, :, skipped : skipped + stop - start], out[:, :, start:stop]
     assert out is not None, "a picture has rows"
+    place.copy_(ready)
     return out
 
 
@@ -75,29 +84,34 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     So no device holds much of the matrix of weights, whether or not it has a kernel that does without one.
     """
-    queries = q.split(max(1, STRIP_FLOATS // (len(q) * k.shape[2])), 2)
+    queries = q.split(max(1, strip_floats(q.device) // (len(q) * k.shape[2])), 2)
     return torch.cat([F.scaled_dot_product_attention(part, k, v) for part in queries], 2)
 
 
 def normalization(norm: nn.GroupNorm, x: Tensor) -> Layer:
-    """`norm` with the statistics of all of `x`, (B, C, H, W), as a layer that overwrites any part of it."""
-    groups = norm.num_groups
-    moments = []
-    for rows in strips(x):
-        strip = x[:, :, rows].float().reshape(len(x), groups, -1)  # (B, G, C / G * rows * W)
-        variance, mean = torch.var_mean(strip, 2, correction=0)
-        moments.append((variance, mean, torch.full_like(mean, strip.shape[2])))
-    variances, means, counts = (torch.stack(values) for values in zip(*moments, strict=True))  # (strips, B, G)
-    share = counts / counts.sum(0)
-    mean = (share * means).sum(0)
-    variance = (share * (variances + (means - mean).square())).sum(0)
-    weight, bias = affine(norm, x)
-    per_channel = x.shape[1] // groups
-    mean, variance = (value.repeat_interleave(per_channel, 1) for value in (mean, variance))  # (B, C)
-    scale = weight * (variance + norm.eps).rsqrt()
+    """`norm` with the statistics of all of `x`, (B, C, H, W), as a layer of any part of it."""
+    parts = list(strips(x))
+    shares = torch.tensor([part.stop - part.start for part in parts], device=x.device) / x.shape[2]
+    moments = [channel_moments(x[:, :, part].float()) for part in parts]
+    grouped = (len(parts), len(x), norm.num_groups, -1)
+    variances, means = (torch.stack(values).view(grouped) for values in zip(*moments, strict=True))
+    shares = shares[:, None, None, None]
+    mean = (shares * means).sum(0).mean(2, keepdim=True)  # (B, G, 1)
+    variance = (shares * (variances + (means - mean).square())).sum(0).mean(2, keepdim=True)
+    weight, bias = (value.view(norm.num_groups, -1) for value in affine(norm, x))
+    scale = weight * (variance + norm.eps).rsqrt()  # (B, G, C / G)
     shift = bias - mean * scale
-    scale, shift = (value.to(x.dtype)[:, :, None, None] for value in (scale, shift))
-    return lambda strip: strip.mul_(scale).add_(shift)
+    scale, shift = (value.to(x.dtype).flatten(1)[:, :, None, None] for value in (scale, shift))
+    return lambda part: (part * scale).add_(shift)
+
+
+def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and mean of each channel of `x`, (B, C, H, W) float32; both (B, C)."""
+    if x.device.type != "cpu":
+        return torch.var_mean(x, (2, 3), correction=0)
+    # Plain reductions are slow there where the channels lie side by side, those of a batch normalization are not.
+    means, variances = zip(*(torch.batch_norm_update_stats(item, None, None, 0) for item in x.split(1)), strict=True)
+    return torch.stack(variances), torch.stack(means)
 
 
 def affine(norm: nn.GroupNorm, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ def pictures(*shape: int) -> Tensor:
 
 @pytest.fixture
 def short_strips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strips, "STRIP_FLOATS", STRIP)
+    monkeypatch.setattr(strips, "CPU_STRIP_FLOATS", STRIP)
 
 
 @pytest.mark.parametrize("shape", [(1, 72, 64), (2, 56, 96)], ids=str)
@@ -53,7 +53,7 @@ def test_strips_give_the_picture_and_the_tokens_of_the_whole(changes, shape, mon
     pixels = pictures(shape[0], 3, *shape[1:])
     quantized = model.encode(pixels)
     decoded = model.decode(quantized.z_q)
-    monkeypatch.setattr(strips, "STRIP_FLOATS", STRIP)
+    monkeypatch.setattr(strips, "CPU_STRIP_FLOATS", STRIP)
     in_strips = model.encode(pixels)
     assert quantized.indices.unique().numel() > 8
     assert torch.equal(in_strips.indices, quantized.indices)

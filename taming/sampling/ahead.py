@@ -46,8 +46,8 @@ def fill_in_ahead(
     cells = [read.cell for read in reads]
     guesses = canvas.tokens.clone()  # (1, h * w), and what is drawn or known already
     done, average = 0, float(FEW)
-    size = MANY
     while done < len(reads):
+        size = MANY if average > PAYS else FEW
         group, here = reads[done : done + size], cells[done : done + size]
         logits = reader.logits_ahead(group, guesses)[0]  # (R, V)
         drawn = sample_next(logits, options, noise.at(here)[0])  # (R,)
@@ -56,8 +56,7 @@ def fill_in_ahead(
         reader.keep(group, kept)
         guesses[0, here] = drawn
         average = MEMORY * average + (1 - MEMORY) * kept
-        size = MANY if average > PAYS else FEW
-        guesses[0, cells[done + len(group) : done + kept + size]] = drawn[-1]
+        guesses[0, cells[done + len(group) : done + kept + MANY]] = drawn[-1]
         for cell in here[:kept]:
             canvas.put([cell], guesses[:, cell : cell + 1])
         done += kept

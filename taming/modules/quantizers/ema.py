@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .quantized import Quantized
 from .restart import draw_latents
-from .vector import closeness, codebook, nearest_codes
+from .vector import closeness, code_parts, codebook, nearest_in_turn
 
 
 class EMAVectorQuantizer(nn.Module):
@@ -38,7 +38,7 @@ class EMAVectorQuantizer(nn.Module):
         self.embedding.register_buffer("embed_avg", torch.zeros(num_codes, dim))
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Quantized:
-        indices = nearest_codes(z, codebook(self.embedding, self.num_codes, z))
+        indices = nearest_in_turn(z, code_parts(self.embedding, self.num_codes, z))
         z_q = self.lookup(indices).detach().to(z.dtype)
         loss = self.beta * F.mse_loss(z, z_q)
         if self.training:

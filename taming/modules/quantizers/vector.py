@@ -1,6 +1,6 @@
 """Nearest-neighbor vector quantization with a learned codebook (van den Oord et al. 2017, arXiv:1711.00937)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
@@ -48,8 +48,7 @@ class VectorQuantizer(RemappedQuantizer):
         `generator` draws the tokens of codes that a remap has none for, where the reference draws them; without one
         they get the token of the nearest code that has one, so that the same picture gives the same tokens.
         """
-        codes = codebook(self.embedding, self.num_codes, z)
-        chosen = nearest_codes(z, codes)
+        chosen = nearest_in_turn(z, code_parts(self.embedding, self.num_codes, z))
         z_q = self._vectors(chosen).to(z.dtype)
         pull_encoder = F.mse_loss(z, z_q.detach())
         pull_codes = F.mse_loss(z_q, z.detach())
@@ -57,7 +56,7 @@ class VectorQuantizer(RemappedQuantizer):
         if self.remap is None:
             indices = chosen
         else:
-            indices = self.to_tokens(chosen, self.num_codes, self._substitutes(z, codes, self.remap, generator))
+            indices = self.to_tokens(chosen, self.num_codes, self._substitutes(z, self.remap, generator))
         return Quantized(z + (z_q - z).detach(), indices, loss)
 
     def lookup(self, indices: Tensor) -> Tensor:
@@ -81,7 +80,7 @@ class VectorQuantizer(RemappedQuantizer):
     def _vectors(self, codes: Tensor) -> Tensor:
         return self.embedding(codes).permute(0, 3, 1, 2).contiguous()
 
-    def _substitutes(self, z: Tensor, codes: Tensor, remap: Remap, generator: torch.Generator | None) -> Tensor:
+    def _substitutes(self, z: Tensor, remap: Remap, generator: torch.Generator | None) -> Tensor:
         """For each vector of z, the token it has if its code has none; (B, h, w)."""
         shape = (z.shape[0], *z.shape[2:])
         if remap.unknown_index is not None:
@@ -89,7 +88,7 @@ class VectorQuantizer(RemappedQuantizer):
         if generator is not None:
             drawn = torch.randint(remap.num_used, shape, generator=generator, device=generator.device)
             return drawn.to(z.device)
-        return nearest_codes(z, codes[self.used_codes(z)])
+        return nearest_codes(z, self.embedding(self.used_codes(z)))
 
 
 def codebook(embedding: nn.Module, num_codes: int, like: Tensor) -> Tensor:
@@ -97,28 +96,36 @@ def codebook(embedding: nn.Module, num_codes: int, like: Tensor) -> Tensor:
     return embedding(torch.arange(num_codes, device=like.device))
 
 
-@torch.no_grad()
+def code_parts(embedding: nn.Module, num_codes: int, like: Tensor) -> Iterator[Tensor]:
+    """The same in parts, (any, D), so that no second codebook is ever there."""
+    for rows in even_parts(torch.arange(num_codes, device=like.device), CODES):
+        yield embedding(rows)
+
+
 def nearest_codes(z: Tensor, codes: Tensor) -> Tensor:
-    """Index of the nearest of `codes` (K, D) for each vector of `z` (B, D, h, w); returns (B, h, w).
+    """Index of the nearest of `codes` (K, D) for each vector of `z` (B, D, h, w); returns (B, h, w)."""
+    return nearest_in_turn(z, even_parts(codes, CODES))
+
+
+@torch.no_grad()
+def nearest_in_turn(z: Tensor, parts: Iterable[Tensor]) -> Tensor:
+    """As `nearest_codes`, of codes that come in `parts`, (any, D).
 
     Distances are expanded as in the reference, in float32, so that near ties fall the same way; of equally near codes
     the first is taken. Only a part of the matrix of distances exists at a time.
     """
-    parts = even_parts(vectors_of(z), ROWS)
-    return torch.cat([_nearest_in_turn(part, codes) for part in parts]).view(z.shape[0], *z.shape[2:])
-
-
-def _nearest_in_turn(vectors: Tensor, codes: Tensor) -> Tensor:
-    """Row of the nearest of `codes` (K, D) for each of `vectors` (N, D), a part of the codes after the other; (N,)."""
+    vectors = vectors_of(z)
     least = vectors.new_full((len(vectors),), torch.inf)
     nearest = torch.zeros_like(least, dtype=torch.int64)
+    in_parts = list(zip(*(even_parts(each, ROWS) for each in (vectors, least, nearest)), strict=True))
     start = 0
-    for part in even_parts(codes, CODES):
-        distance, index = squared_distances(vectors, part).min(1)
-        nearest = torch.where(distance < least, index + start, nearest)
-        least = torch.minimum(distance, least)
-        start += len(part)
-    return nearest
+    for codes in parts:
+        for some, least_so_far, nearest_so_far in in_parts:
+            distance, index = squared_distances(some, codes).min(1)
+            nearest_so_far.copy_(torch.where(distance < least_so_far, index + start, nearest_so_far))
+            least_so_far.copy_(torch.minimum(distance, least_so_far))
+        start += len(codes)
+    return nearest.view(z.shape[0], *z.shape[2:])
 
 
 def even_parts(rows: Tensor, size: int) -> Sequence[Tensor]:

@@ -30,13 +30,14 @@ def draw_bars(groups: Mapping[str, Mapping[str, float]], title: str, ours: str, 
     for heading, bars in groups.items():
         draw.text((MARGIN_PX, top + HEADING_PX / 2), heading, INK, font, anchor="lm")
         top += HEADING_PX
+        draw.line((start + scale, top, start + scale, top + len(bars) * ROW_PX), LINE)
         for name, value in bars.items():
             middle, end = top + ROW_PX / 2, start + scale * value
             color = OURS if name.startswith(ours) else OTHERS
             draw.rectangle((start, middle - BAR_PX / 2, end, middle + BAR_PX / 2), color)
             draw.text((start - MARGIN_PX / 2, middle), name, INK, font, anchor="rm")
-            draw.text((end + 6, middle), f"{value:.2f}", INK, font, anchor="lm")
+            around = {"stroke_width": 3, "stroke_fill": PAPER}  # so that the line at 1 does not cross it
+            draw.text((end + 6, middle), f"{value:.2f}", INK, font, anchor="lm", **around)
             top += ROW_PX
-        draw.line((start + scale, top - len(bars) * ROW_PX, start + scale, top), LINE)
     image.save(file)
     return file

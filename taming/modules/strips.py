@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from .memory import empty_picture
 
 STRIP_FLOATS = 2**25  # numbers in a strip: up to 512 x 512 pixels at 128 channels run whole
-CPU_STRIP_FLOATS = 2**22  # stay in its caches, and their memory with the process: faster than the whole, too
+CPU_STRIP_FLOATS = 2**22  # so many stay in its caches, which is faster than the whole, too
 MIN_ROWS = 8  # of a strip, so that a very wide picture is not mostly computed twice
 
 Layer = Callable[[Tensor], Tensor]

@@ -102,7 +102,7 @@ class TamingLoadTransformer(io.ComfyNode):
                     options=list(PRECISIONS),
                     tooltip="Numbers that the weights are kept in. auto: bf16 on a GPU that computes in it, else fp32. "
                     "On a CPU, fp16 draws about twice as fast and now and then another token; int8 is faster still "
-                    "and draws other pictures of the same kind.",
+                    "with a large model and draws similar pictures.",
                 ),
             ],
             outputs=[

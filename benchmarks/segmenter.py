@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ class Segmenter(nn.Module):
     def __init__(self, num_segments: int = len(SEGMENT_NAMES)) -> None:
         super().__init__()
         # Squares of 2 x 2 px are channels: no detail is lost, at a quarter of the work.
-        self.down = nn.ModuleList(layer(a, b) for a, b in zip((12, *WIDTHS), WIDTHS, strict=False))
+        self.down = nn.ModuleList(layer(a, b) for a, b in pairwise((12, *WIDTHS)))
         above, below = WIDTHS[-2::-1], WIDTHS[:0:-1]
         self.up = nn.ModuleList(layer(a + b, a) for a, b in zip(above, below, strict=True))
         self.head = nn.Conv2d(WIDTHS[0], 4 * num_segments, 1)

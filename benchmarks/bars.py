@@ -36,8 +36,8 @@ def draw_bars(groups: Mapping[str, Mapping[str, float]], title: str, ours: str, 
             color = OURS if name.startswith(ours) else OTHERS
             draw.rectangle((start, middle - BAR_PX / 2, end, middle + BAR_PX / 2), color)
             draw.text((start - MARGIN_PX / 2, middle), name, INK, font, anchor="rm")
-            around = {"stroke_width": 3, "stroke_fill": PAPER}  # so that the line at 1 does not cross it
-            draw.text((end + 6, middle), f"{value:.2f}", INK, font, anchor="lm", **around)
+            # On paper of its own, so that the line at 1 does not cross it.
+            draw.text((end + 6, middle), f"{value:.2f}", INK, font, "lm", stroke_width=3, stroke_fill=PAPER)
             top += ROW_PX
     image.save(file)
     return file

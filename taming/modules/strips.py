@@ -91,11 +91,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def normalization(norm: nn.GroupNorm, x: Tensor) -> Layer:
     """`norm` with the statistics of all of `x`, (B, C, H, W), as a layer of any part of it."""
     parts = list(strips(x))
-    shares = torch.tensor([part.stop - part.start for part in parts], device=x.device) / x.shape[2]
+    heights = torch.tensor([part.stop - part.start for part in parts], device=x.device)
+    shares = heights.view(-1, 1, 1, 1) / x.shape[2]
     moments = [channel_moments(x[:, :, part].float()) for part in parts]
     grouped = (len(parts), len(x), norm.num_groups, -1)
     variances, means = (torch.stack(values).view(grouped) for values in zip(*moments, strict=True))
-    shares = shares[:, None, None, None]
     mean = (shares * means).sum(0).mean(2, keepdim=True)  # (B, G, 1)
     variance = (shares * (variances + (means - mean).square())).sum(0).mean(2, keepdim=True)
     weight, bias = (value.view(norm.num_groups, -1) for value in affine(norm, x))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from taming.data.scene_palettes import SCENE_CLASSES
-from taming.data.scenes import render_scene
+from taming.data import render_scene
+from taming.data.scenes.class_palettes import SCENE_CLASSES
 from taming.viz import labelled_sheet
 
 LONGEST_PX = 512  # a photograph in full resolution would take minutes without a GPU

@@ -11,11 +11,11 @@ from .picture_cache import PictureCache
 from .picture_scan import Skipped
 from .pictures import PictureFolder, PictureList
 from .sample import Dataset, Sample, SampleBox
-from .scene_canvas import SEGMENT_NAMES
-from .scene_dataset import OBJECT_NAMES, SceneDataset, render_dataset
-from .scene_objects import SceneBox
-from .scene_palettes import SCENE_CLASSES
-from .scenes import Scene, render_scene
+from .scenes.canvas import SEGMENT_NAMES
+from .scenes.class_objects import SceneBox
+from .scenes.class_palettes import SCENE_CLASSES
+from .scenes.class_scenes import Scene, render_scene
+from .scenes.dataset import OBJECT_NAMES, SceneDataset, render_dataset
 from .shards import PictureShards
 from .subset import Subset
 

@@ -56,7 +56,7 @@ from taming_pack.nodes import budgets, codec, host, maps, shared, tiles  # noqa:
 from taming_pack.nodes.loaders import TamingLoadTransformer, TamingLoadVQGAN  # noqa: E402
 from taming_pack.nodes.sample import TamingSample  # noqa: E402
 from taming_pack.nodes.types import Condition, Tokens, TransformerHandle, VQGANHandle  # noqa: E402
-from taming_pack.taming.data.scenes import render_scene  # noqa: E402
+from taming_pack.taming.data import render_scene  # noqa: E402
 from taming_pack.taming.errors import CheckpointError  # noqa: E402
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from taming.data import OBJECT_NAMES, SCENE_CLASSES, SceneDataset, render_dataset, render_scene
-from taming.data.scene_objects import INHABITANTS
+from taming.data.scenes.class_objects import INHABITANTS
 from taming.errors import TamingError
 
 

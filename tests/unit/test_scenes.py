@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from taming.data import SCENE_CLASSES, SEGMENT_NAMES, render_dataset, render_scene
-from taming.data.scene_palettes import blend_palette
+from taming.data.scenes.class_palettes import blend_palette
 
 LABELS = range(len(SCENE_CLASSES))
 SIGNATURES = {

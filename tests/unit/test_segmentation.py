@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from taming.conditioning.segmentation import labels_from_gray, labels_from_picture, one_hot, read_labels
 from taming.conditioning.vocabularies import Vocabulary, vocabulary
-from taming.data.scenes import render_scene
+from taming.data import render_scene
 from taming.errors import ConditionError
 
 DRAWN = ("ade20k", "coco_stuff", "sflckr")

@@ -1,23 +1,10 @@
 """The colors of each scene class: two moods between which every scene finds its own."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Palette:
-    """Colors of one scene, float32 (3,) in 0..255."""
-
-    zenith: np.ndarray
-    horizon: np.ndarray
-    far: np.ndarray  # distant land
-    near: np.ndarray  # close land
-    ground: np.ndarray
-    foliage: np.ndarray
-    water: np.ndarray
-    glow: np.ndarray  # sun, moon, lava or lamps
-
+from .stage import Palette
 
 _MOODS: dict[str, tuple[str, str]] = {
     # zenith horizon far near ground foliage water glow

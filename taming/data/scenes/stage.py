@@ -4,9 +4,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .canvas import Canvas
 from .noise import Noise
-from .scene_canvas import Canvas
-from .scene_palettes import SCENE_CLASSES, Palette, blend_palette
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colors of one scene, float32 (3,) in 0..255."""
+
+    zenith: np.ndarray
+    horizon: np.ndarray
+    far: np.ndarray  # distant land
+    near: np.ndarray  # close land
+    ground: np.ndarray
+    foliage: np.ndarray
+    water: np.ndarray
+    glow: np.ndarray  # sun, moon, lava or lamps
 
 
 @dataclass(frozen=True)
@@ -52,19 +65,3 @@ class Stage:
     def ground_depth(self, y: np.ndarray | float) -> np.ndarray:
         """Depth of level ground seen at height `y`: 0.6 at the horizon, 0.05 at the viewer's feet."""
         return 0.6 - 0.55 * self.nearness(y)
-
-
-def set_stage(label: int, seed: int, size_px: int) -> Stage:
-    """An empty stage for the scene (`label`, `seed`)."""
-    rng = np.random.Generator(np.random.PCG64([label, seed]))
-    palette = blend_palette(SCENE_CLASSES[label], rng)
-    canvas = Canvas(size_px)
-    sun_x = float(rng.uniform(0.12, 0.88))
-    return Stage(
-        canvas=canvas,
-        noise=Noise(rng, canvas.size),
-        palette=palette,
-        horizon=float(rng.uniform(0.5, 0.66)),
-        sun_x=sun_x,
-        light=1.0 if sun_x > 0.5 else -1.0,
-    )

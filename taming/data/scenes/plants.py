@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .scene_canvas import TREE, Window, brighten, mix
-from .scene_stage import Stage
+from .canvas import TREE, Window, brighten, mix
+from .stage import Stage
 
 BARK = np.array([98.0, 70.0, 48.0], np.float32)
 

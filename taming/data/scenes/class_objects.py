@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .scene_canvas import GROUND, OBJECT, SKY, SUPERSAMPLING, WATER, mix
-from .scene_plants import paint_shadow
-from .scene_sprites import PAINTS, draw_sprite
-from .scene_stage import Stage
+from .canvas import GROUND, OBJECT, SKY, WATER, mix
+from .plants import paint_shadow
+from .sprites import PAINTS, draw_sprite
+from .stage import Stage
 
 INHABITANTS: dict[str, tuple[str, ...]] = {
     "alpine": ("house", "tent", "rock", "balloon"),
@@ -60,8 +60,7 @@ def place_objects(stage: Stage, class_name: str, num_objects: int) -> tuple[Scen
     placements = sorted(_find_places(stage, class_name, num_objects), key=lambda place: -place.depth)
     for index, place in enumerate(placements):
         _paint_object(stage, place, owners, index, dim=class_name in DIM_CLASSES)
-    step = slice(SUPERSAMPLING // 2, None, SUPERSAMPLING)
-    boxes = (_bound(place.name, owners[step, step] == index) for index, place in enumerate(placements))
+    boxes = (_bound(place.name, canvas.thin(owners) == index) for index, place in enumerate(placements))
     return tuple(box for box in boxes if box)
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .canvas import Canvas
+from .class_objects import SceneBox, place_objects
+from .class_palettes import SCENE_CLASSES, blend_palette
+from .class_recipes import RECIPES
 from .noise import Noise
-from .scene_canvas import SUPERSAMPLING
-from .scene_objects import SceneBox, place_objects
-from .scene_palettes import SCENE_CLASSES
-from .scene_recipes import RECIPES
-from .scene_stage import set_stage
+from .stage import Stage
 
 SIZE_STEP_PX = 16
 
@@ -34,20 +34,13 @@ def render_scene(label: int, seed: int, size_px: int = 128, num_objects: int = 0
         ValueError: for a label, seed, size or number of objects outside the range that the message names.
     """
     _check_request(label, seed, size_px, num_objects)
-    stage = set_stage(label, seed, size_px)
+    stage = _set_stage(label, seed, size_px)
     RECIPES[SCENE_CLASSES[label]](stage)
     # Objects draw from a stream of their own, so that asking for them leaves the scenery as it is.
     rng = np.random.Generator(np.random.PCG64([label, seed, 1]))
     placing = replace(stage, noise=Noise(rng, stage.canvas.size))
     boxes = place_objects(placing, SCENE_CLASSES[label], num_objects)
-    step = slice(SUPERSAMPLING // 2, None, SUPERSAMPLING)
-    return Scene(
-        image=_shrink(stage.canvas.color, SUPERSAMPLING),
-        segmentation=stage.canvas.segments[step, step].copy(),
-        depth=stage.canvas.depth[step, step].copy(),
-        boxes=boxes,
-        label=label,
-    )
+    return Scene(*stage.canvas.shrink(), boxes, label)
 
 
 def _check_request(label: int, seed: int, size_px: int, num_objects: int) -> None:
@@ -67,7 +60,17 @@ def _check_request(label: int, seed: int, size_px: int, num_objects: int) -> Non
         raise ValueError(f"A scene cannot hold {num_objects} objects. Use 0 or more.")
 
 
-def _shrink(color: np.ndarray, factor: int) -> np.ndarray:
-    rows, columns = (length // factor for length in color.shape[1:])
-    blocks = color.reshape(3, rows, factor, columns, factor).mean((2, 4))  # (3, rows, columns)
-    return np.ascontiguousarray(np.clip(blocks + 0.5, 0.0, 255.0).astype(np.uint8).transpose(1, 2, 0))
+def _set_stage(label: int, seed: int, size_px: int) -> Stage:
+    """An empty stage for the scene (`label`, `seed`)."""
+    rng = np.random.Generator(np.random.PCG64([label, seed]))
+    palette = blend_palette(SCENE_CLASSES[label], rng)
+    canvas = Canvas(size_px)
+    sun_x = float(rng.uniform(0.12, 0.88))
+    return Stage(
+        canvas=canvas,
+        noise=Noise(rng, canvas.size),
+        palette=palette,
+        horizon=float(rng.uniform(0.5, 0.66)),
+        sun_x=sun_x,
+        light=1.0 if sun_x > 0.5 else -1.0,
+    )

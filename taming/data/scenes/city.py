@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .scene_canvas import BUILDING, SUPERSAMPLING, brighten, mix
-from .scene_stage import Stage
+from .canvas import BUILDING, brighten, mix
+from .stage import Stage
 
 # Walls and windows snap to this grid, four pixels at 128 px, so that windows stay crisp and fall alike into tokens.
 CELLS = 32
@@ -52,7 +52,7 @@ def _paint_roof(stage: Stage, x0: float, x1: float, top: float, tint: np.ndarray
 def _light_windows(stage: Stage, column: int, width: int, top: float, rise: int, tint: np.ndarray) -> None:
     canvas = stage.canvas
     pitch = canvas.size // CELLS
-    pane = max(SUPERSAMPLING, pitch // 2)
+    pane = max(canvas.supersampling, pitch // 2)
     first = round(top * canvas.size)
     lamp = mix(stage.palette.glow, np.array([255.0, 244.0, 220.0], np.float32), stage.between(0.0, 0.6))
     states = stage.rng.random((rise - 1, width - 1)) < stage.between(0.2, 0.6)

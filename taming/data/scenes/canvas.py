@@ -9,8 +9,6 @@ SEGMENT_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 SKY, SUN_MOON, CLOUD, MOUNTAIN, GROUND, TREE, WATER, BUILDING, OBJECT = range(len(SEGMENT_NAMES))
 
-SUPERSAMPLING = 2
-
 
 @dataclass(frozen=True)
 class Window:
@@ -23,10 +21,11 @@ class Window:
 
 
 class Canvas:
-    """Color (3, n, n) in 0..255, segment ids (n, n) and depth (n, n), supersampled."""
+    """Color (3, n, n) in 0..255, segment ids (n, n) and depth (n, n); n is `supersampling` times `size_px`."""
 
-    def __init__(self, size_px: int) -> None:
-        self.size = size_px * SUPERSAMPLING
+    def __init__(self, size_px: int, supersampling: int = 2) -> None:
+        self.supersampling = supersampling
+        self.size = size_px * supersampling
         self.color = np.zeros((3, self.size, self.size), np.float32)
         self.segments = np.zeros((self.size, self.size), np.uint8)
         self.depth = np.ones((self.size, self.size), np.float32)
@@ -56,6 +55,19 @@ class Canvas:
         solid = coverage > 0.5
         np.copyto(self.segments[window.rows, window.columns], np.uint8(segment), where=solid)
         np.copyto(self.depth[window.rows, window.columns], np.float32(depth), where=solid)
+
+    def shrink(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Image (H, W, 3) uint8, segments (H, W) uint8 and depth (H, W) float32 of the size asked for."""
+        factor = self.supersampling
+        side = self.size // factor
+        color = self.color.reshape(3, side, factor, side, factor).mean((2, 4)) if factor > 1 else self.color
+        image = np.clip(color + 0.5, 0.0, 255.0).astype(np.uint8).transpose(1, 2, 0)
+        return np.ascontiguousarray(image), self.thin(self.segments).copy(), self.thin(self.depth).copy()
+
+    def thin(self, values: np.ndarray) -> np.ndarray:
+        """One of the samples of `values`, (n, n), for each pixel, (H, W)."""
+        step = slice(self.supersampling // 2, None, self.supersampling)
+        return values[step, step]
 
     def _pixel(self, position: float, up: bool = False) -> int:
         scaled = position * self.size

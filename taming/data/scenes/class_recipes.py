@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .scene_canvas import GROUND, WATER, mix
-from .scene_city import paint_skyline
-from .scene_land import (
+from .canvas import GROUND, WATER, mix
+from .city import paint_skyline
+from .land import (
     SNOW,
     paint_course,
     paint_dunes,
@@ -17,7 +17,7 @@ from .scene_land import (
     paint_ridge,
     paint_water,
 )
-from .scene_plants import (
+from .plants import (
     paint_broad_tree,
     paint_fir,
     paint_palm,
@@ -25,8 +25,8 @@ from .scene_plants import (
     paint_tree_line,
     plant_rows,
 )
-from .scene_rocks import layer_strata, paint_mesa, paint_volcano
-from .scene_sky import (
+from .rocks import layer_strata, paint_mesa, paint_volcano
+from .sky import (
     paint_aurora,
     paint_cumulus,
     paint_moon,
@@ -35,7 +35,7 @@ from .scene_sky import (
     paint_streaks,
     paint_sun,
 )
-from .scene_stage import Stage
+from .stage import Stage
 
 WHITE = np.full(3, 255.0, np.float32)
 

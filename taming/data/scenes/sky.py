@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .scene_canvas import CLOUD, SUN_MOON, Window, mix
-from .scene_stage import Stage
+from .canvas import CLOUD, SUN_MOON, Window, mix
+from .stage import Stage
 
 
 def paint_sky(stage: Stage) -> None:

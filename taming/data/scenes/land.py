@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .scene_canvas import GROUND, MOUNTAIN, WATER, brighten, mix
-from .scene_stage import Stage
+from .canvas import GROUND, MOUNTAIN, WATER, brighten, mix
+from .stage import Stage
 
 SNOW = np.array([246.0, 249.0, 255.0], np.float32)
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .scene_canvas import MOUNTAIN, brighten, mix
-from .scene_stage import Stage
+from .canvas import MOUNTAIN, brighten, mix
+from .stage import Stage
 
 
 def paint_mesa(stage: Stage, strata: np.ndarray, x: float, top: float, half: float, nearness: float) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import TamingError
-from .sample import Sample, SampleBox
-from .scene_palettes import SCENE_CLASSES
-from .scenes import Scene, render_scene
+from ...errors import TamingError
+from ..sample import Sample, SampleBox
+from .class_palettes import SCENE_CLASSES
+from .class_scenes import Scene, render_scene
 
 CHUNK = 64
 

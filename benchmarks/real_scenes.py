@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import RUNS
 from taming.conditioning import Box
-from taming.data import OBJECT_NAMES, SCENE_CLASSES, render_dataset, render_scene
+from taming.data import OBJECT_NAMES, SCENE_CLASSES, ClassPainter, render_dataset, render_scene
 
 SIZE_PX = 128
 
@@ -27,7 +27,6 @@ class SceneSet:
 
     @property
     def name(self) -> str:
-        """The name that `taming train` gives its cache of them, so that one serves both."""
         objects = f"-{self.num_objects}-objects" if self.num_objects else ""
         return f"scenes-{SIZE_PX}px-{self.first_seed}-{self.count}{objects}"
 
@@ -51,18 +50,14 @@ class MappedScenes:
 
 def load_scenes(chosen: SceneSet, wanted: int, num_workers: int) -> Scenes:
     """The first `wanted` of the scenes; only so many are rendered where the whole set is not there."""
-    folder = next((folder for folder in places(chosen) if (folder / "images.npy").exists()), None)
-    if folder is None or wanted > chosen.count:
-        fewer = SceneSet(chosen.first_seed, wanted, chosen.num_objects)
-        folder = places(fewer)[0]
+    folder = RUNS / chosen.name
+    if not (folder / "images.npy").exists() or wanted > chosen.count:
+        folder = RUNS / SceneSet(chosen.first_seed, wanted, chosen.num_objects).name
         if not (folder / "images.npy").exists():
-            render_dataset(folder, wanted, SIZE_PX, fewer.first_seed, num_workers, fewer.num_objects)
-    images, labels = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "labels.npy")
-    return Scenes(images[:wanted], labels[:wanted].astype(np.int64))
-
-
-def places(chosen: SceneSet) -> list[Path]:
-    return [RUNS / chosen.name, RUNS / "cache" / chosen.name]
+            painter = ClassPainter(SIZE_PX, chosen.first_seed, chosen.num_objects)
+            render_dataset(folder, painter, wanted, num_workers)
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    return Scenes(images[:wanted], np.arange(wanted) % len(SCENE_CLASSES))
 
 
 def load_mapped_scenes(chosen: SceneSet, num_workers: int) -> MappedScenes:

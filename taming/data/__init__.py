@@ -15,7 +15,8 @@ from .scenes.canvas import SEGMENT_NAMES
 from .scenes.class_objects import SceneBox
 from .scenes.class_palettes import SCENE_CLASSES
 from .scenes.class_scenes import Scene, render_scene
-from .scenes.dataset import OBJECT_NAMES, SceneDataset, render_dataset
+from .scenes.dataset import SceneDataset, render_dataset
+from .scenes.painters import OBJECT_NAMES, THING_NAMES, ClassPainter, CompositionPainter, ScenePainter
 from .shards import PictureShards
 from .subset import Subset
 
@@ -23,12 +24,15 @@ __all__ = [
     "OBJECT_NAMES",
     "SCENE_CLASSES",
     "SEGMENT_NAMES",
+    "THING_NAMES",
     "ArrayDataset",
     "Augmentation",
     "BoxedPictures",
     "CenterCrop",
+    "ClassPainter",
     "ColorJitter",
     "Compose",
+    "CompositionPainter",
     "Concatenated",
     "Dataset",
     "Flip",
@@ -45,6 +49,7 @@ __all__ = [
     "Scene",
     "SceneBox",
     "SceneDataset",
+    "ScenePainter",
     "Skipped",
     "Subset",
     "open_pictures",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data import (
-    OBJECT_NAMES,
     BoxedPictures,
+    ClassPainter,
+    CompositionPainter,
     Concatenated,
     Dataset,
     MappedPictures,
     PictureCache,
     SceneDataset,
+    ScenePainter,
     Subset,
     open_pictures,
     render_dataset,
@@ -46,16 +49,17 @@ def open_data(
     """
 
     def scenes(first_seed: int, count: int) -> SceneDataset:
-        objects = f"-{settings.num_objects}-objects" if settings.num_objects else ""
-        folder = cache / f"scenes-{settings.size_px}px-{first_seed}-{count}{objects}"
+        painter = scene_painter(settings, first_seed)
+        digest = hashlib.sha256(repr(painter).encode()).hexdigest()[:8]
+        folder = cache / f"{settings.scenes}-{settings.size_px}px-{first_seed}-{count}-{digest}"
         if not (folder / "images.npy").exists():
-            render_dataset(folder, count, settings.size_px, first_seed, num_workers, settings.num_objects, check)
-        return SceneDataset(folder, first_seed, settings.num_objects, settings.has_maps)
+            render_dataset(folder, painter, count, num_workers, check)
+        return SceneDataset(folder, painter, settings.has_maps)
 
     if not settings.folder:
         training = scenes(settings.first_seed, settings.count)
         held_out = scenes(settings.held_out_seed, settings.held_out)
-        return Data(training, held_out, OBJECT_NAMES if settings.has_maps else ())
+        return Data(training, held_out, scene_painter(settings, 0).box_names if settings.has_maps else ())
     pictures = open_pictures(
         settings.folder, settings.labels, settings.min_px, PictureCache(cache, settings.size_px, check)
     )
@@ -71,6 +75,13 @@ def open_data(
         Concatenated((parts.training, scenes(settings.first_seed, settings.count))),
         Concatenated((parts.held_out, scenes(settings.held_out_seed, settings.held_out))),
     )
+
+
+def scene_painter(settings: DataSettings, first_seed: int) -> ScenePainter:
+    """What paints the scenes that `settings` name."""
+    if settings.scenes == "compositions":
+        return CompositionPainter(settings.size_px, first_seed)
+    return ClassPainter(settings.size_px, first_seed, settings.num_objects)
 
 
 def split(pictures: Dataset, held_out: int) -> Data:

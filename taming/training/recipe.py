@@ -24,8 +24,9 @@ class DataSettings:
     largest_scale: float = 1.0  # pictures are enlarged by up to this factor, at random, before they are cropped
     color: float = 0.0  # how far brightness, contrast and saturation are varied; 0.2 is usual
     with_scenes: bool = False  # procedural scenes beside the pictures of `folder`; nothing is labeled then
+    scenes: Literal["classes", "compositions"] = "classes"  # of twelve classes, or places with times and things
     count: int = 24_000  # of scenes
-    num_objects: int = 0  # on a scene, at most
+    num_objects: int = 0  # on a scene of a class, at most
     first_seed: int = 0
     held_out_seed: int = 1_000_000
     has_maps: bool = False  # scenes: with segments, depth and boxes, which are drawn again whenever they are asked for

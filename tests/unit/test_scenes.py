@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from taming.data import SCENE_CLASSES, SEGMENT_NAMES, render_dataset, render_scene
+from taming.data import SCENE_CLASSES, SEGMENT_NAMES, ClassPainter, render_dataset, render_scene
 from taming.data.scenes.class_palettes import blend_palette
 
 LABELS = range(len(SCENE_CLASSES))
@@ -102,13 +102,14 @@ def test_objects_leave_the_scenery_far_from_them_unchanged():
 
 
 def test_dataset_does_not_depend_on_the_number_of_workers(tmp_path):
-    alone = render_dataset(tmp_path / "alone", 70, size_px=32, first_seed=40)
-    shared = render_dataset(tmp_path / "shared", 70, size_px=32, first_seed=40, num_workers=2)
-    for mine, theirs in zip(alone, shared, strict=True):
-        assert mine.read_bytes() == theirs.read_bytes()
-    images, labels = (np.load(path) for path in alone)
-    assert images.shape == (70, 32, 32, 3) and labels.shape == (70,)
-    assert (images[66] == render_scene(int(labels[66]), 106, 32).image).all()
+    painter = ClassPainter(size_px=32, first_seed=40)
+    render_dataset(tmp_path / "alone", painter, 70)
+    render_dataset(tmp_path / "shared", painter, 70, num_workers=2)
+    for name in ("images.npy", "notes.json"):
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
+    images = np.load(tmp_path / "alone" / "images.npy")
+    assert images.shape == (70, 32, 32, 3)
+    assert (images[66] == render_scene(66 % len(SCENE_CLASSES), 106, 32).image).all()
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -130,14 +131,14 @@ def test_a_bad_request_says_what_was_found_and_what_to_do(request_, message):
 
 def test_an_empty_dataset_is_refused_before_any_file_is_written(tmp_path):
     with pytest.raises(ValueError, match="0 scenes from 1 workers"):
-        render_dataset(tmp_path / "none", 0)
+        render_dataset(tmp_path / "none", ClassPainter(), 0)
     assert not (tmp_path / "none").exists()
 
 
 def test_a_dataset_of_an_impossible_size_leaves_no_images_behind(tmp_path):
     with pytest.raises(ValueError, match="multiple of 16"):
-        render_dataset(tmp_path, 4, size_px=50)
-    assert not list(tmp_path.iterdir())
+        render_dataset(tmp_path / "none", ClassPainter(size_px=50), 4)
+    assert not list(tmp_path.rglob("*.npy*"))
 
 
 def test_palettes_of_one_class_stay_closer_than_those_of_another():

@@ -13,7 +13,7 @@ from taming import get_condition, load_transformer
 from taming.checkpoints import save_checkpoint
 from taming.conditioning import Box, Window
 from taming.configs import config_from_dict
-from taming.data import OBJECT_NAMES, Sample, SceneDataset, Subset, render_dataset
+from taming.data import OBJECT_NAMES, ClassPainter, Sample, SceneDataset, Subset, render_dataset
 from taming.errors import ConfigError, TamingError
 from taming.models import Transformer, VQModel, VQModelConfig
 from taming.sampling import SamplingOptions, generate
@@ -42,8 +42,9 @@ PREFIX_LENGTHS = {"class": 1, "unconditional": 1, "segmentation": 64, "depth": 6
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Data:
     folder = tmp_path_factory.mktemp("scenes")
-    render_dataset(folder, 14, SIZE_PX, num_objects=2)
-    whole = SceneDataset(folder, num_objects=2, has_maps=True)
+    painter = ClassPainter(SIZE_PX, num_objects=2)
+    render_dataset(folder, painter, 14)
+    whole = SceneDataset(folder, painter, has_maps=True)
     return Data(Subset(whole, range(12)), Subset(whole, range(12, 14)), OBJECT_NAMES)
 
 

@@ -9,8 +9,11 @@ from .stage import Stage
 CELLS = 32
 
 
-def paint_skyline(stage: Stage, foot: float) -> None:
-    """Three rows of towers standing on the line `foot`; the first is only a silhouette in haze."""
+def paint_skyline(stage: Stage, foot: float, lamp: np.ndarray | None = None) -> None:
+    """Three rows of towers standing on the line `foot`; the first is only a silhouette in haze.
+
+    `lamp` is the color of windows with light in them; by default that of the palette's glow.
+    """
     palette = stage.palette
     tints = [mix(palette.horizon, palette.far, 0.6), mix(palette.far, palette.horizon, 0.12), palette.near]
     for row, tint in enumerate(tints):
@@ -19,11 +22,13 @@ def paint_skyline(stage: Stage, foot: float) -> None:
             width = int(stage.rng.integers(3, 8))
             rise = int(CELLS * stage.between(0.1, 0.52 - 0.1 * row)) + 2
             if stage.chance(0.8):
-                _paint_tower(stage, column, width, foot, rise, row, tint * np.float32(stage.between(0.75, 1.25)))
+                _paint_tower(stage, column, width, foot, rise, row, tint * np.float32(stage.between(0.75, 1.25)), lamp)
             column += width
 
 
-def _paint_tower(stage: Stage, column: int, width: int, foot: float, rise: int, row: int, tint: np.ndarray) -> None:
+def _paint_tower(
+    stage: Stage, column: int, width: int, foot: float, rise: int, row: int, tint: np.ndarray, lamp: np.ndarray | None
+) -> None:
     canvas = stage.canvas
     x0, x1, top = column / CELLS, (column + width) / CELLS, foot - rise / CELLS
     window = canvas.window(x0, top, x1, foot)
@@ -33,7 +38,7 @@ def _paint_tower(stage: Stage, column: int, width: int, foot: float, rise: int, 
     canvas.paint(window, full, brighten(tint, shade + 18.0 * (foot - window.y)), BUILDING, depth)
     _paint_roof(stage, x0, x1, top, tint, depth)
     if row:
-        _light_windows(stage, column, width, top, rise, tint)
+        _light_windows(stage, column, width, top, rise, tint, lamp)
 
 
 def _paint_roof(stage: Stage, x0: float, x1: float, top: float, tint: np.ndarray, depth: float) -> None:
@@ -49,12 +54,16 @@ def _paint_roof(stage: Stage, x0: float, x1: float, top: float, tint: np.ndarray
     canvas.paint(window, canvas.edge(taper - np.abs(window.x - center)), tint, BUILDING, depth)
 
 
-def _light_windows(stage: Stage, column: int, width: int, top: float, rise: int, tint: np.ndarray) -> None:
+def _light_windows(
+    stage: Stage, column: int, width: int, top: float, rise: int, tint: np.ndarray, lamp: np.ndarray | None
+) -> None:
     canvas = stage.canvas
     pitch = canvas.size // CELLS
     pane = max(canvas.supersampling, pitch // 2)
     first = round(top * canvas.size)
-    lamp = mix(stage.palette.glow, np.array([255.0, 244.0, 220.0], np.float32), stage.between(0.0, 0.6))
+    warmth = stage.between(0.0, 0.6)
+    if lamp is None:
+        lamp = mix(stage.palette.glow, np.array([255.0, 244.0, 220.0], np.float32), warmth)
     states = stage.rng.random((rise - 1, width - 1)) < stage.between(0.2, 0.6)
     dark = tint * 1.2 + 4.0
     for storey, row in enumerate(states):

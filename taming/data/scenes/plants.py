@@ -5,8 +5,6 @@ import numpy as np
 from .canvas import TREE, Window, brighten, mix
 from .stage import Stage
 
-BARK = np.array([98.0, 70.0, 48.0], np.float32)
-
 
 def plant_rows(stage: Stage, count: int, nearest: float = 0.97) -> list[tuple[float, float, float]]:
     """`count` places (x, y, nearness) on the ground, far ones first, denser towards the horizon."""
@@ -69,7 +67,7 @@ def paint_broad_tree(stage: Stage, x: float, y: float, height: float, color: np.
     slender = stage.between(0.26, 0.4)
     trunk = canvas.window(x - 0.05 * height, y - 0.5 * height, x + 0.05 * height, y)
     thickness = height * (0.022 + 0.02 * (trunk.y - y + 0.5 * height) / (0.5 * height))
-    canvas.paint(trunk, canvas.edge(thickness - np.abs(trunk.x - x)), BARK, TREE, depth)
+    canvas.paint(trunk, canvas.edge(thickness - np.abs(trunk.x - x)), stage.wood, TREE, depth)
     window = canvas.window(x - 0.6 * height, y - 1.05 * height, x + 0.6 * height, y - 0.15 * height)
     inside = _crown(stage, window, x, y, height, slender)
     lit = (window.x - x) * stage.light / height - (window.y - y + 0.6 * height) / height
@@ -96,7 +94,7 @@ def paint_palm(stage: Stage, x: float, y: float, height: float) -> None:
     up = np.clip((y - window.y) / height, 0.0, 1.0)
     axis = x + bend * up**1.6
     half = height * (0.034 - 0.016 * up)
-    surface = brighten(BARK + 22.0, 420.0 * (window.x - axis) * stage.light)
+    surface = brighten(stage.wood + 22.0, 420.0 * (window.x - axis) * stage.light)
     canvas.paint(window, canvas.edge(half - np.abs(window.x - axis)), surface, TREE, depth)
     angles = np.linspace(-0.45, np.pi + 0.45, 9) + stage.rng.normal(0.0, 0.08, 9)
     for angle in stage.rng.permutation(angles):

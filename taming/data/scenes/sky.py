@@ -22,14 +22,14 @@ def paint_sun(stage: Stage, y: float, radius: float, glow: float = 0.6) -> None:
     canvas.paint(window, canvas.edge(radius - distance), mix(palette.glow, np.full(3, 255.0), 0.3), SUN_MOON, 1.0)
 
 
-def paint_moon(stage: Stage, y: float, radius: float) -> None:
-    """A moon with a soft halo and a few dark plains; now and then a crescent."""
+def paint_moon(stage: Stage, y: float, radius: float, crescent: bool | None = None) -> None:
+    """A moon with a soft halo and a few dark plains; now and then a crescent, unless `crescent` says which."""
     canvas, palette = stage.canvas, stage.palette
     window = canvas.window()
     distance = np.hypot(window.x - stage.sun_x, window.y - y)
     canvas.blend(window, 0.4 * np.exp(-distance * stage.between(5.0, 8.0)), palette.glow)
     disc = canvas.edge(radius - distance)
-    if stage.chance(0.3):
+    if stage.chance(0.3) if crescent is None else crescent:
         shift = radius * stage.between(0.35, 0.6) * stage.light
         disc *= 1.0 - canvas.edge(radius - np.hypot(window.x - stage.sun_x + shift, window.y - y + 0.2 * radius))
     shade = np.zeros_like(distance)
@@ -53,10 +53,10 @@ def paint_stars(stage: Stage, count: int) -> None:
         canvas.blend(window, np.clip(1.4 - distance, 0.0, 1.0) * (0.45 + 0.55 * brightness), white)
 
 
-def paint_cumulus(stage: Stage, count: int) -> None:
-    """Heaped clouds with flat bases, bright above and shaded below."""
+def paint_cumulus(stage: Stage, count: int, brightness: float = 0.85) -> None:
+    """Heaped clouds with flat bases, bright above and shaded below; `brightness` is how near they come to white."""
     palette = stage.palette
-    bright = mix(palette.horizon, np.full(3, 255.0, np.float32), 0.85)
+    bright = mix(palette.horizon, np.full(3, 255.0, np.float32), brightness)
     shaded = mix(mix(palette.horizon, palette.zenith, 0.25), bright, 0.35)
     wobble = stage.noise.field()
     for index in range(count):

@@ -1,6 +1,6 @@
 """What every painter of a scene shares: canvas, noise, palette, horizon and light."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Stage:
     horizon: float  # y where land or water begins
     sun_x: float
     light: float  # -1 light from the left, 1 from the right
+    wood: np.ndarray = field(default_factory=lambda: np.array([98.0, 70.0, 48.0], np.float32))  # of trunks
 
     @property
     def rng(self) -> np.random.Generator:

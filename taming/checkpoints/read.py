@@ -16,6 +16,7 @@ from ..wording import shorten, shorten_error
 from .containers import Container, identify_container
 from .embedded import weights_file
 from .inert import load_inert
+from .int8_weights import from_int8
 from .pickles import explain_damage, explain_refusal, find_foreign_globals, is_training_state, read_pickles
 
 # Keys under which training programs nest the weights, in order of preference.
@@ -127,7 +128,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
         ) from error
     if not state_dict:
         raise CheckpointError(f"{path.name} holds no weights: its safetensors header lists no tensor.")
-    return Checkpoint(path, state_dict, metadata)
+    return Checkpoint(path, from_int8(state_dict), metadata)
 
 
 def _unwrap(path: Path, content: object) -> dict[str, Tensor]:

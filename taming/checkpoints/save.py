@@ -15,6 +15,7 @@ from ..errors import CheckpointError, ConfigError
 from ..models.transformer import Transformer
 from ..models.vqgan import VQModel
 from ..wording import shorten_error
+from .int8_weights import to_int8
 from .metadata import METADATA_KEY, FirstStageReference, PackMetadata, codebook_fingerprint, encode_metadata
 from .plan_vqgan import plan_vqgan
 
@@ -30,7 +31,7 @@ def save_checkpoint(
     """Write `model` with its configuration to the safetensors file `path`, at once or not at all.
 
     Args:
-        dtype: of the stored weights; by default they are stored as they are.
+        dtype: of the stored weights; by default they are stored as they are. int8 rounds rows, see `to_int8`.
         first_stage: a transformer's tokenizer, a saved file in the same folder. Its name and fingerprint are recorded,
             so that it is loaded along and another tokenizer is refused.
         extra: further safetensors metadata, such as a license.
@@ -69,10 +70,12 @@ def write_checkpoint(
     extra: Mapping[str, str] | None = None,
 ) -> None:
     """Write `weights` and `metadata` to the safetensors file `path`, at once or not at all."""
+    is_int8 = dtype == torch.int8
     ready = {
-        key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() and not is_int8 else None).contiguous()
         for key, tensor in weights.items()
     }
+    ready = to_int8(ready) if is_int8 else ready
     write_weights(ready, path, {**(extra or {}), METADATA_KEY: encode_metadata(metadata)})
 
 

@@ -85,7 +85,7 @@ class Recipe:
     checkpointing: bool = False  # compute activations again for the gradients: less memory, about a third more time
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the arithmetic; weights stay in float32
     ema_decay: float = 0.0  # of the running averages that are evaluated and exported; 0 = none, 0.999 is usual
-    export_dtype: Literal["float32", "float16"] = "float32"  # of the weights in `model.safetensors`
+    export_dtype: Literal["float32", "float16", "int8"] = "float32"  # of the weights in `model.safetensors`
     save_minutes: float = 5.0
     evaluate_every: int = 500  # steps
 

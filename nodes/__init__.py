@@ -6,7 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .boxes import TamingBoxCondition
 from .codec import TamingDecode, TamingEncode
-from .conditions import TamingClassCondition
+from .conditions import TamingClassCondition, TamingPromptCondition
 from .edits import TamingForgetTokens, TamingPadTokens
 from .host import register_folders
 from .loaders import TamingLoadTransformer, TamingLoadVQGAN
@@ -37,6 +37,7 @@ class TamingExtension(ComfyExtension):
             TamingForgetTokens,
             TamingPadTokens,
             TamingClassCondition,
+            TamingPromptCondition,
             TamingImageCondition,
             TamingBoxCondition,
             TamingTextCondition,

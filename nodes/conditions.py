@@ -1,16 +1,23 @@
-"""The node for class labels, and which node says what to which transformer."""
+"""The nodes for class labels and for prompts, and which node says what to which transformer."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..taming.conditioning import MAP_KINDS, ConditionConfig, get_condition
+from ..taming import conditioning
+from ..taming.conditioning import MAP_KINDS, ConditionConfig, FixedPrefix, get_condition
 from ..taming.errors import ConditionError
 from .errors import blaming
-from .types import Condition, ConditionSocket, TransformerHandle, TransformerSocket
+from .types import Condition, ConditionSocket, PromptTokens, TransformerHandle, TransformerSocket
 
-TEXT_CONDITION = "Text Condition"
-NODES = {"class": "Class Condition", "boxes": "Box Condition", **dict.fromkeys(MAP_KINDS, "Image Condition")}
+CLASS_CONDITION, PROMPT_CONDITION, TEXT_CONDITION = "Class Condition", "Prompt Condition", "Text Condition"
+# The nodes for each kind of transformer, the usual one first.
+NODES: dict[str, tuple[str, ...]] = {
+    "class": (CLASS_CONDITION,),
+    "words": (PROMPT_CONDITION, CLASS_CONDITION),  # a class name is a prompt
+    "boxes": ("Box Condition",),
+    **dict.fromkeys(MAP_KINDS, ("Image Condition",)),
+}
 
 
 class TamingClassCondition(io.ComfyNode):
@@ -20,7 +27,7 @@ class TamingClassCondition(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="TamingClassCondition",
-            display_name="Class Condition",
+            display_name=CLASS_CONDITION,
             category="Taming",
             description="Tells a transformer that was trained on labeled pictures which class to draw.",
             search_aliases=["class label", "class conditional", "label", "imagenet class", "taming"],
@@ -43,10 +50,63 @@ class TamingClassCondition(io.ComfyNode):
     @classmethod
     def execute(cls, transformer: TransformerHandle, label: str) -> io.NodeOutput:
         with blaming("transformer"):
-            config = check_node(transformer, "Class Condition")
+            config = check_node(transformer, CLASS_CONDITION)
         with blaming("label"):
-            get_condition(transformer.model, label=label)
-        return io.NodeOutput(Condition(label, transformer.name, config))
+            condition = get_condition(transformer.model, label=label)
+        told = prompt_tokens(condition) if config.kind == "words" else label
+        return io.NodeOutput(Condition(told, transformer.name, config))
+
+
+class TamingPromptCondition(io.ComfyNode):
+    """A prompt to a condition."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TamingPromptCondition",
+            display_name=PROMPT_CONDITION,
+            category="Taming",
+            description="Tells a transformer that was trained on words what to draw, in a short prompt.",
+            search_aliases=["prompt", "text to image", "caption", "negative prompt", "words", "taming"],
+            inputs=[
+                TransformerSocket.Input("transformer", tooltip="The transformer that will draw by the prompt."),
+                io.String.Input(
+                    "prompt",
+                    default="",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    placeholder="a red boat on a lake at sunset",
+                    tooltip="What to draw, for the whole batch. Words that the transformer does not know are named in "
+                    "the log and ignored. Empty draws whatever it likes.",
+                ),
+                io.String.Input(
+                    "negative",
+                    optional=True,
+                    default="",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    placeholder="clouds, trees",
+                    tooltip="What to avoid. It works with a guidance_scale above 1 in Transformer Sample; 2 to 4 is "
+                    "usual.",
+                ),
+            ],
+            outputs=[
+                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Transformer Sample."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, transformer: TransformerHandle, prompt: str, negative: str = "") -> io.NodeOutput:
+        with blaming("transformer"):
+            config = check_node(transformer, PROMPT_CONDITION)
+        condition = get_condition(transformer.model, prompt=prompt, negative=negative)
+        return io.NodeOutput(Condition(prompt_tokens(condition), transformer.name, config))
+
+
+def prompt_tokens(condition: conditioning.Condition) -> PromptTokens:
+    """What is left of a condition of prompts without its transformer, so that the log tells of them only once."""
+    assert isinstance(condition.prefix, FixedPrefix) and isinstance(condition.null_prefix, FixedPrefix)
+    return PromptTokens(condition.prefix.tokens, condition.null_prefix.tokens)
 
 
 def check_node(transformer: TransformerHandle, node: str) -> ConditionConfig:
@@ -55,14 +115,14 @@ def check_node(transformer: TransformerHandle, node: str) -> ConditionConfig:
     Raises: ConditionError unless that is what `node` says.
     """
     config = transformer.config.condition
-    right_node = NODES.get(config.kind)
-    if right_node is None and transformer.config.context_dim is not None:
-        right_node = TEXT_CONDITION
-    if right_node is None:
+    right_nodes = NODES.get(config.kind, ())
+    if not right_nodes and transformer.config.context_dim is not None:
+        right_nodes = (TEXT_CONDITION,)
+    if not right_nodes:
         raise ConditionError(
             f"{transformer.name} needs no condition ({config.kind}). Leave that input of Transformer Sample open."
         )
-    if right_node != node:
-        by = "text" if right_node == TEXT_CONDITION else config.kind
-        raise ConditionError(f"{transformer.name} was trained to draw by {by}. Use {right_node} with it.")
+    if node not in right_nodes:
+        by = "text" if right_nodes[0] == TEXT_CONDITION else config.kind
+        raise ConditionError(f"{transformer.name} was trained to draw by {by}. Use {right_nodes[0]} with it.")
     return config

@@ -22,6 +22,7 @@ from .types import (
     ConditionSocket,
     ContextVectors,
     MapTokens,
+    PromptTokens,
     Tokens,
     TokensSocket,
     TransformerHandle,
@@ -189,6 +190,9 @@ def build_condition(
     told = condition.told
     if isinstance(told, str):
         return conditioning.get_condition(model, label=told, batch_size=batch_size)
+    if isinstance(told, PromptTokens):
+        prefixes = conditioning.FixedPrefix(told.prompt), conditioning.FixedPrefix(told.negative)
+        return conditioning.Condition(model, *prefixes, context=None).expand(batch_size)
     if isinstance(told, MapTokens):
         check_map(transformer, told, tokens)
         prefix = conditioning.MapPrefix(told.indices, told.is_scaled)
@@ -201,9 +205,10 @@ def build_condition(
 def check_needless(transformer: TransformerHandle) -> None:
     """Raise ConditionError if the transformer cannot draw without a condition."""
     config = transformer.config.condition
+    has_null = config.null_tokens(transformer.config.vocab_size) is not None
     needs_text = transformer.config.context_dim is not None and not config.null_context
-    if needs_text or (config.kind in NODES and config.null_label is None):
-        kind, node = ("text", TEXT_CONDITION) if needs_text else (config.kind, NODES[config.kind])
+    if needs_text or (config.kind in NODES and not has_null):
+        kind, node = ("text", TEXT_CONDITION) if needs_text else (config.kind, NODES[config.kind][0])
         raise ConditionError(f"{transformer.name} draws by {kind} and nothing is connected. Connect {node}.")
 
 

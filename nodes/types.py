@@ -99,10 +99,19 @@ class ContextVectors:
 
 
 @dataclass(frozen=True, eq=False)
+class PromptTokens:
+    """Prompts as a transformer reads them, on the CPU."""
+
+    prompt: Tensor  # (B, S) int64
+    negative: Tensor  # (B, S) int64, what guidance moves away from
+
+
+@dataclass(frozen=True, eq=False)
 class Condition:
     """What a transformer is to be told. It holds no weights, so that it keeps none in memory."""
 
-    told: str | MapTokens | Layouts | ContextVectors  # class labels, maps, the boxes of each item, words
+    # Class labels, prompts, maps, the boxes of each item, text as vectors.
+    told: str | PromptTokens | MapTokens | Layouts | ContextVectors
     transformer: str  # name of the file it was written for, for messages
     config: ConditionConfig  # of that transformer: a label means the same where this is the same
 

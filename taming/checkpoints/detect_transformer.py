@@ -38,6 +38,11 @@ def detect_transformer(
     """
     sizes = _transformer_sizes(weights, name)
     n_head = _published_heads(sizes["n_layer"], sizes["n_embd"], name)
+    if sizes["cond_vocab_size"]:
+        raise ConfigError(
+            f"{name} reads {sizes['cond_vocab_size']} tokens that are no codes, and does not say what they stand for. "
+            "Save it with its configuration again, or put that beside it as a YAML file."
+        )
     condition = _published_condition(sizes["block_size"], sizes["vocab_size"], cond_stage, name)
     try:
         return TransformerConfig(
@@ -56,9 +61,15 @@ def _transformer_sizes(weights: Weights, name: str) -> dict[str, Any]:
     """The fields of a TransformerConfig that the shapes tell."""
     if "tok_emb.bias" in weights:
         raise UnsupportedCheckpointError(f"{name} is a transformer over continuous codes (CodeGPT): not supported.")
-    vocab_size, n_embd = shape_of(weights, "tok_emb.weight", 2, name)
+    num_embeddings, n_embd = shape_of(weights, "tok_emb.weight", 2, name)
+    vocab_size = shape_of(weights, "head.weight", 2, name)[0]
+    if num_embeddings < vocab_size:
+        raise UnsupportedCheckpointError(
+            f"{name} predicts {vocab_size} tokens and reads {num_embeddings}: it is damaged or another kind of model."
+        )
     sizes: dict[str, Any] = {
         "vocab_size": vocab_size,
+        "cond_vocab_size": num_embeddings - vocab_size,
         "block_size": shape_of(weights, "pos_emb", 3, name)[1],
         "n_layer": count_parts(weights, "blocks.", MAX_LAYERS, name),
         "n_embd": n_embd,

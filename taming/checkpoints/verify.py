@@ -82,6 +82,7 @@ def check_condition(config: TransformerConfig, where: str) -> None:
         )
     if condition.names and len(condition.names) != condition.num_labels:
         raise ConfigError(f"{where}: condition: {len(condition.names)} class_names for {condition.num_labels} classes.")
+    _check_words(config, where)
     if condition.kind == "coordinates" and not (condition.num_codes and condition.down_factor):
         raise ConfigError(f"{where}: condition: coordinates need num_codes and down_factor of 1 or more.")
     length = condition.length(height, width)
@@ -92,6 +93,24 @@ def check_condition(config: TransformerConfig, where: str) -> None:
         )
     if (condition.kind == "boxes") != (condition.boxes is not None):
         raise ConfigError(f"{where}: condition: boxes belong to the kind boxes, and the kind is {condition.kind}.")
+
+
+def _check_words(config: TransformerConfig, where: str) -> None:
+    """Raise ConfigError unless there is a word list where it is needed, and an embedding for each of its tokens."""
+    condition = config.condition
+    if (condition.kind == "words") != (condition.word_list is not None and condition.max_words > 0):
+        raise ConfigError(
+            f"{where}: condition: word_list and max_words belong to the kind words, and the kind is {condition.kind}."
+        )
+    if condition.num_cond_tokens != config.cond_vocab_size:
+        raise ConfigError(
+            f"{where}: cond_vocab_size is {config.cond_vocab_size}, and the condition has {condition.num_cond_tokens} "
+            "tokens that are no codes."
+        )
+    if config.n_unmasked > condition.max_words > 0:
+        raise ConfigError(
+            f"{where}: n_unmasked {config.n_unmasked} reaches beyond the {condition.max_words} tokens of the prompt."
+        )
 
 
 def check_cond_stage(config: TransformerConfig, cond_stage: VQModelConfig, where: str) -> None:

@@ -24,6 +24,8 @@ BOX_FIELDS = ("label", "x", "y", "width", "height")
 
 def add_conditions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", help='a class name or number, or several, one per picture: "alpine, beach"')
+    parser.add_argument("--prompt", metavar="TEXT", help="what to draw, for a model that was trained on words")
+    parser.add_argument("--negative", metavar="TEXT", help="what to avoid; needs a --guidance-scale above 1")
     parser.add_argument("--segmentation", type=Path, metavar="IMAGE", help="a map in the colors or labels of --palette")
     parser.add_argument("--palette", choices=PALETTES, help="whose colors (default: those the model was trained on)")
     parser.add_argument("--depth", type=Path, metavar="IMAGE", help="a depth map, near = white")
@@ -34,7 +36,7 @@ def add_conditions(parser: argparse.ArgumentParser) -> None:
 
 def read_condition(options: argparse.Namespace, transformer: Transformer, size_px: tuple[int, int]) -> Condition:
     """The condition that `options` describe for a picture of `size_px`, (width, height); maps are scaled to it."""
-    given: dict[str, Any] = {"label": options.label}
+    given: dict[str, Any] = {"label": options.label, "prompt": options.prompt, "negative": options.negative}
     if options.segmentation is not None:
         config = transformer.config.condition
         name = options.palette or config.vocabulary

@@ -15,12 +15,14 @@ from ..checkpoints.keymaps import ANCHORS
 from ..checkpoints.parts import holds, take_part
 from ..checkpoints.upstream_transformer import NET2NET_TARGETS, net2net_config
 from ..checkpoints.yaml_file import read_yaml
+from ..conditioning import WordList
 from ..configs import PUBLISHED, preset_names
 from ..errors import TamingError
 from ..wording import shorten_text
 from .options import Commands
 
 MAX_PARTS = 16
+MAX_NAMES = 12  # of words
 TITLES = {"vqgan": "VQGAN (tokenizer)", "transformer": "transformer"}
 
 
@@ -115,7 +117,17 @@ def print_presets(checkpoint: Checkpoint) -> None:
 def print_plan(title: str, plan: TransformerPlan | VQGANPlan) -> None:
     parameters = sum(tensor.numel() for tensor in plan.state_dict.values())
     print(f"{title}: loads, {parameters:,} parameters")
-    print_fields(asdict(plan.config))
+    values = asdict(plan.config)
+    if isinstance(plan, TransformerPlan) and plan.config.condition.word_list is not None:
+        values["condition"]["word_list"] = describe_words(plan.config.condition.word_list)
+    print_fields(values)
+
+
+def describe_words(word_list: WordList) -> str:
+    """How many words there are, and some of them."""
+    names = [word.name for word in word_list.words[:MAX_NAMES]]
+    more = ", ..." if len(word_list.words) > MAX_NAMES else ""
+    return f"{len(word_list.words)} words: {', '.join(names)}{more}"
 
 
 def print_fields(values: Mapping[str, object], prefix: str = "") -> None:

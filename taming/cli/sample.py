@@ -40,7 +40,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1: safer, above 1: wilder (default 1)")
     parser.add_argument("--top-k", type=int, default=0, help="only the k likeliest tokens (default 0: off)")
     parser.add_argument("--top-p", type=float, default=1.0, help="only the likeliest up to this share (default 1: off)")
-    parser.add_argument("--guidance-scale", type=float, default=1.0, help="above 1: closer to the label (default 1)")
+    parser.add_argument(
+        "--guidance-scale", type=float, default=1.0, help="above 1: closer to the condition (default 1)"
+    )
     parser.add_argument("--batch-size", type=int, metavar="N", help="pictures to draw (default: one per label)")
     parser.add_argument("--width", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
     parser.add_argument("--height", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
@@ -84,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
 
     drawn = generate(condition, indices, known, options=filters, seed=options.seed, callback=report)
     options.out.mkdir(parents=True, exist_ok=True)
-    title = re.sub(r"[^A-Za-z0-9_]+", "-", options.label or "").strip("-")[:40] or "sample"
+    title = re.sub(r"[^A-Za-z0-9_]+", "-", options.label or options.prompt or "").strip("-")[:40] or "sample"
     for item, grid in enumerate(drawn):
         path = options.out / f"{title}_{options.seed}_{item}.png"
         write_picture(vqgan.decode_indices(grid[None])[0], path)
@@ -98,6 +100,8 @@ def check_numbers(options: argparse.Namespace) -> None:
             raise TamingError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
     if not 0 <= options.seed < 2**63:
         raise TamingError(f"--seed is {options.seed}; it must be from 0 to {2**63 - 1}.")
+    if options.negative and options.guidance_scale == 1:
+        log.warning("--negative does nothing while --guidance-scale is 1; 2 to 4 is usual.")
     for name in ("strength", "mask", "pad"):
         if getattr(options, name) is not None and options.image is None:
             raise TamingError(f"--{name} is about a picture to draw on: give it with --image.")

@@ -1,13 +1,15 @@
-"""What a transformer is told: a start token, class labels, maps, boxes, coordinates, context vectors."""
+"""What a transformer is told: a start token, class labels, prompts, maps, boxes, coordinates, context vectors."""
 
 from .boxes import Box, BoxFormat, encode_boxes
 from .build import get_condition
 from .condition import Condition
 from .config import MAP_KINDS, ConditionConfig
 from .maps import encode_map, map_pixels
-from .prefix import MapPrefix, Prefix, coordinate_tokens
+from .prefix import FixedPrefix, MapPrefix, Prefix, coordinate_tokens
+from .prompts import encode_prompts
 from .vocabularies import vocabulary
 from .window import Window
+from .words import Word, WordList, read_word_list
 
 __all__ = [
     "MAP_KINDS",
@@ -15,13 +17,18 @@ __all__ = [
     "BoxFormat",
     "Condition",
     "ConditionConfig",
+    "FixedPrefix",
     "MapPrefix",
     "Prefix",
     "Window",
+    "Word",
+    "WordList",
     "coordinate_tokens",
     "encode_boxes",
     "encode_map",
+    "encode_prompts",
     "get_condition",
     "map_pixels",
+    "read_word_list",
     "vocabulary",
 ]

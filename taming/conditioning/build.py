@@ -14,16 +14,17 @@ from ..errors import ConditionError
 from .boxes import Box, shuffle_boxes
 from .condition import Condition
 from .config import MAP_KINDS, ConditionConfig
-from .labels import find_labels, known_labels
+from .labels import Labels, find_labels, known_labels
 from .maps import encode_map, map_pixels
 from .prefix import BoxPrefix, CoordinatePrefix, FixedPrefix, MapPrefix, Prefix, coordinate_tokens
+from .prompts import encode_prompts, label_prompts, report_prompt
 
 if TYPE_CHECKING:
     from ..models.transformer import Transformer
 
 log = logging.getLogger(__name__)
 
-Labels = str | int | Sequence[str | int]
+Prompts = str | Sequence[str]
 Layouts = Sequence[Box] | Sequence[Sequence[Box]]
 
 
@@ -31,6 +32,8 @@ def get_condition(
     transformer: Transformer,
     label: Labels | None = None,
     *,
+    prompt: Prompts | None = None,
+    negative: Prompts | None = None,
     segmentation: Tensor | None = None,
     depth: Tensor | None = None,
     image: Tensor | None = None,
@@ -43,7 +46,10 @@ def get_condition(
 
     Args:
         label: a class name, a number ("3" too), "alpine, beach", or a sequence of them, one per batch item. None is
-            unconditional: the start token, or the null label of a class model that was trained with one.
+            unconditional: the start token, or the null label of a class model that was trained with one. A model that
+            reads prompts takes it for a prompt, unless it knows a class of that name.
+        prompt: for a model that was trained on words, one text or one per batch item; None is no prompt.
+        negative: likewise, what guidance moves away from, in place of no prompt.
         segmentation: (B, H, W) or (H, W) int64 labels of the size of the picture.
         depth: (B, H, W) or (H, W), of any range, near = large; each is scaled to its own range.
         image: (B, 3, H, W) in [0, 1], for a model that was trained on pairs of pictures.
@@ -58,6 +64,8 @@ def get_condition(
     config = transformer.config.condition
     given: dict[str, Any] = {
         "label": label,
+        "prompt": prompt,
+        "negative": negative,
         "segmentation": segmentation,
         "depth": depth,
         "image": image,
@@ -65,10 +73,16 @@ def get_condition(
         "coordinates": coordinates,
     }
     _check_kind(config, {name for name, value in given.items() if value is not None})
-    prefix = PREFIXES[config.kind](transformer, given[ARGUMENTS[config.kind]])
+    if config.kind == "words" and label is not None:
+        given["prompt"] = label_prompts(config, label)
+    prefix = PREFIXES[config.kind](transformer, given[ARGUMENTS[config.kind][0]])
     null_prefix = prefix if config.null_context else None
-    if config.null_label is not None:
-        null_prefix = FixedPrefix(torch.full((prefix.batch_size, 1), config.null_label))
+    null = config.null_tokens(transformer.config.vocab_size)
+    if negative is not None:
+        null_prefix = _word_prefix(transformer, negative)
+        prefix, null_prefix = _of_one_size(prefix, null_prefix)
+    elif null is not None:
+        null_prefix = FixedPrefix(torch.tensor([null])).expand(prefix.batch_size)
     condition = Condition(transformer, prefix, null_prefix, context=None)
     if context is not None or transformer.config.context_dim is not None:
         condition = _with_context(condition, context)
@@ -98,6 +112,27 @@ def _class_prefix(transformer: Transformer, label: Labels | None) -> Prefix:
     return FixedPrefix(torch.tensor(tokens, dtype=torch.int64)[:, None])  # (B, 1)
 
 
+def _word_prefix(transformer: Transformer, prompt: Prompts | None) -> Prefix:
+    config, vocab_size = transformer.config.condition, transformer.config.vocab_size
+    prompts = [prompt or ""] if prompt is None or isinstance(prompt, str) else list(prompt)
+    if not prompts:
+        raise ConditionError("The list of prompts is empty. Give one for all pictures, or one for each.")
+    for each in dict.fromkeys(prompts):
+        report_prompt(config, each)
+    return FixedPrefix(encode_prompts(config, vocab_size, prompts))
+
+
+def _of_one_size(prefix: Prefix, null_prefix: Prefix) -> tuple[Prefix, Prefix]:
+    """Prompts and negative prompts of one batch; one of either serves several of the other."""
+    size = max(prefix.batch_size, null_prefix.batch_size)
+    if not {prefix.batch_size, null_prefix.batch_size} <= {1, size}:
+        raise ConditionError(
+            f"There are {prefix.batch_size} prompts and {null_prefix.batch_size} negative ones. Give one negative "
+            "prompt for all, or one for each."
+        )
+    return prefix.expand(size), null_prefix.expand(size)
+
+
 def _start_prefix(transformer: Transformer, nothing: None) -> Prefix:
     return FixedPrefix(torch.tensor([[transformer.config.condition.sos_token]]))
 
@@ -121,10 +156,17 @@ def _box_prefix(transformer: Transformer, boxes: Layouts | None) -> Prefix:
     return BoxPrefix(config.boxes, tuple(tuple(shuffle_boxes(layout[:limit], seed=0)) for layout in layouts))
 
 
-ARGUMENTS = {"unconditional": "label", "class": "label"} | {kind: kind for kind in ("coordinates", "boxes", *MAP_KINDS)}
+# What each kind takes; the first is what its prefix is made of.
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "unconditional": ("label",),
+    "class": ("label",),
+    "words": ("prompt", "negative", "label"),
+    **{kind: (kind,) for kind in ("coordinates", "boxes", *MAP_KINDS)},
+}
 PREFIXES: dict[str, Callable[[Transformer, Any], Prefix]] = {
     "unconditional": _start_prefix,
     "class": _class_prefix,
+    "words": _word_prefix,
     "coordinates": _coordinate_prefix,
     "boxes": _box_prefix,
     **dict.fromkeys(MAP_KINDS, _map_prefix),
@@ -133,8 +175,10 @@ PREFIXES: dict[str, Callable[[Transformer, Any], Prefix]] = {
 
 def _check_kind(config: ConditionConfig, given: set[str]) -> None:
     """Raise unless exactly what the model needs is given."""
-    wanted = ARGUMENTS[config.kind]
-    wrong = sorted(given - ({wanted} if config.kind != "unconditional" else set()))
+    wanted = ARGUMENTS[config.kind][0]
+    wrong = sorted(given - set(ARGUMENTS[config.kind] if config.kind != "unconditional" else ()))
+    if {"prompt", "label"} <= given and config.kind == "words":
+        raise ConditionError("A label is a prompt to this transformer, and both were given. Leave one of them out.")
     if wrong:
         trained = "without a condition" if config.kind == "unconditional" else f"to be told its {wanted}"
         raise ConditionError(

@@ -5,8 +5,9 @@ from typing import Literal
 
 from .boxes import BoxFormat
 from .vocabularies import vocabulary
+from .words import NULL, PAD, WordList
 
-ConditionKind = Literal["unconditional", "class", "coordinates", "segmentation", "depth", "image", "boxes"]
+ConditionKind = Literal["unconditional", "class", "words", "coordinates", "segmentation", "depth", "image", "boxes"]
 MAP_KINDS = ("segmentation", "depth", "image")  # tokens of a VQGAN of their own, the condition's stage
 
 
@@ -25,11 +26,21 @@ class ConditionConfig:
     down_factor: int = 0  # coordinates: pixels per token side
     downsample_cond_size: int = 0  # maps: side in pixels that every map is scaled to; 0 = the size of the picture
     boxes: BoxFormat | None = None  # boxes: how they are written
+    word_list: WordList | None = None  # words: the tokens of prompts; their ids come after those of the codes
+    max_words: int = 0  # words: tokens of every prompt, filled up or cut to that length
+    class_prompts: tuple[str, ...] = ()  # words: the prompt that each of `class_names` stands for
 
     @property
     def num_labels(self) -> int:
         """How many classes labels name; 0 when the file does not say."""
+        if self.kind == "words":
+            return len(self.class_prompts)
         return self.boxes.num_classes if self.boxes is not None else self.num_classes
+
+    @property
+    def num_cond_tokens(self) -> int:
+        """Tokens of the condition that are no codes and have embeddings of their own."""
+        return 0 if self.word_list is None else self.word_list.num_tokens
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,4 +53,12 @@ class ConditionConfig:
             return self.boxes.length if self.boxes is not None else 0
         if self.kind in ("unconditional", "class"):
             return 1
+        if self.kind == "words":
+            return self.max_words
         return 0 if self.downsample_cond_size else height * width
+
+    def null_tokens(self, vocab_size: int) -> list[int] | None:
+        """The tokens that stand for no condition, of a transformer of `vocab_size` codes; None where none do."""
+        if self.kind == "words":
+            return [vocab_size + NULL] + [vocab_size + PAD] * (self.max_words - 1)
+        return None if self.null_label is None else [self.null_label]

@@ -43,7 +43,7 @@ class Prefix(Protocol):
 
 @dataclass(frozen=True)
 class FixedPrefix:
-    """The same tokens wherever the window is: a start token, a class."""
+    """The same tokens wherever the window is: a start token, a class, a prompt."""
 
     tokens: Tensor  # (B, S) int64
 

@@ -34,6 +34,7 @@ class TransformerConfig:
     resid_pdrop: float = 0.0
     attn_pdrop: float = 0.0
     n_unmasked: int = 0  # leading tokens that see each other in both directions
+    cond_vocab_size: int = 0  # tokens of the condition that are no codes: they are read behind those, never predicted
     context_dim: int | None = None  # width of the cross-attended context vectors; None = no cross-attention
     grid: tuple[int, int] = (16, 16)  # (h, w) tokens it was trained on
     order: tuple[int, ...] = ()  # cells of that grid in the order that it reads them; empty = row by row
@@ -90,7 +91,7 @@ class Transformer(Checkpointed):
     def __init__(self, config: TransformerConfig, operations: ModuleType = nn) -> None:
         super().__init__()
         self.config = config
-        self.tok_emb = operations.Embedding(config.vocab_size, config.n_embd)
+        self.tok_emb = operations.Embedding(config.vocab_size + config.cond_vocab_size, config.n_embd)
         self.pos_emb = nn.Parameter(torch.zeros(1, config.block_size, config.n_embd))
         self.drop = nn.Dropout(config.embd_pdrop)
         self.blocks = nn.ModuleList(Block(config, operations) for _ in range(config.n_layer))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from ..conditioning import MAP_KINDS, BoxFormat, ConditionConfig
+from ..conditioning import MAP_KINDS, BoxFormat, ConditionConfig, read_word_list
 from ..errors import ConfigError
+from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModel
+from ..wording import shorten
+from .captions import collect_captions, make_word_list
 from .datasets import Data
 from .recipe import ConditionSettings
 
@@ -17,7 +22,7 @@ def make_condition_config(
 ) -> ConditionConfig:
     """The condition of a transformer with a vocabulary of `vocab` tokens, in its file's terms.
 
-    Raises: ConfigError if the data has no classes to tell, or the settings lack what their kind needs.
+    Raises: ConfigError if the data has no classes or captions to tell, or the settings lack what their kind needs.
     """
     class_names = data.training.class_names
     kind = settings.kind if settings.kind != "auto" else ("class" if class_names else "unconditional")
@@ -31,6 +36,8 @@ def make_condition_config(
     if kind == "class":
         count = len(class_names)
         return ConditionConfig(kind="class", num_classes=count, class_names=class_names, null_label=count)
+    if kind == "words":
+        return _words_config(settings, data)
     if kind == "segmentation":
         assert stage is not None
         return ConditionConfig(kind=kind, num_classes=stage.config.in_channels, vocabulary=settings.vocabulary)
@@ -42,6 +49,35 @@ def make_condition_config(
     if kind == "coordinates":
         return ConditionConfig(kind=kind, num_codes=settings.num_codes, down_factor=first_stage.factor)
     return ConditionConfig(kind=kind)
+
+
+def _words_config(settings: ConditionSettings, data: Data) -> ConditionConfig:
+    captions, vocabulary = collect_captions(data.training), settings.vocabulary or "captions"
+    word_list = make_word_list(captions) if vocabulary == "captions" else read_word_list(vocabulary)
+    prompts = settings.class_prompts
+    if not all(isinstance(prompt, str) for prompt in prompts.values()):
+        raise ConfigError(f"condition.class_prompts: expected a text for each name, found {shorten(prompts)}.")
+    return ConditionConfig(
+        kind="words",
+        word_list=word_list,
+        max_words=settings.max_words,
+        class_names=tuple(map(str, prompts)),
+        class_prompts=tuple(prompts.values()),
+    )
+
+
+def with_condition(config: TransformerConfig, condition: ConditionConfig) -> TransformerConfig:
+    """The `config` of a recipe with its condition; the words of a prompt see each other in both directions.
+
+    Raises: ConfigError if the recipe gives other numbers than follow from the condition.
+    """
+    follows = {"cond_vocab_size": condition.num_cond_tokens}
+    if condition.kind == "words":
+        follows["n_unmasked"] = condition.max_words
+    for name, value in follows.items():
+        if getattr(config, name) not in (0, value):
+            raise ConfigError(f"model.{name} is {getattr(config, name)} and follows from the condition. Leave it out.")
+    return replace(config, condition=condition, **follows)
 
 
 def shuffle_objects(prefix: Tensor, format: BoxFormat, generator: torch.Generator) -> Tensor:

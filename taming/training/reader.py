@@ -8,7 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..conditioning import Box, ConditionConfig, coordinate_tokens, encode_boxes, encode_map, map_pixels
+from ..conditioning import (
+    Box,
+    ConditionConfig,
+    coordinate_tokens,
+    encode_boxes,
+    encode_map,
+    encode_prompts,
+    map_pixels,
+)
 from ..data import Sample
 from ..errors import TamingError
 from ..models.vqgan import VQModel
@@ -17,10 +25,10 @@ from .token_cache import Reading
 
 
 class PictureReader:
-    """Reads with the tokenizer `vqgan`; a transformer that is told maps has a `stage` to read those with."""
+    """Reads with the tokenizer `vqgan`, for a transformer of `vocab_size` codes; maps are read with their `stage`."""
 
-    def __init__(self, vqgan: VQModel, config: ConditionConfig, stage: VQModel | None) -> None:
-        self.vqgan, self.config, self.stage = vqgan, config, stage
+    def __init__(self, vqgan: VQModel, config: ConditionConfig, stage: VQModel | None, vocab_size: int) -> None:
+        self.vqgan, self.config, self.stage, self.vocab_size = vqgan, config, stage, vocab_size
 
     @torch.no_grad()
     def __call__(self, samples: Sequence[Sample]) -> Reading:
@@ -38,6 +46,8 @@ class PictureReader:
                 return torch.full((len(samples), 1), self.config.sos_token)
             case "class":
                 return torch.tensor([[self._told(sample.label)] for sample in samples])
+            case "words":  # a picture without a caption has the null prompt
+                return encode_prompts(self.config, self.vocab_size, [sample.caption for sample in samples])
             case "boxes":
                 return torch.tensor([self._box_tokens(sample) for sample in samples])
             case "coordinates":

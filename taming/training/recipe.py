@@ -37,9 +37,13 @@ class DataSettings:
 class ConditionSettings:
     """What a transformer learns to be told of a picture, beside the context that `model.context_dim` asks for."""
 
-    kind: Literal["auto", "unconditional", "class", "segmentation", "depth", "boxes", "coordinates"] = "auto"
+    kind: Literal["auto", "unconditional", "class", "words", "segmentation", "depth", "boxes", "coordinates"] = "auto"
     stage: str = ""  # segmentation, depth: checkpoint of the VQGAN that makes tokens of the maps
-    vocabulary: str = ""  # segmentation: what the labels are called and drawn in, see taming/conditioning/vocabularies
+    # of taming/conditioning/vocabularies; segmentation: what the labels are called and drawn in; words: a word list, or
+    # captions, the default: the words of the captions that are trained on
+    vocabulary: str = ""
+    max_words: int = 32  # words: tokens of a caption that are read
+    class_prompts: dict[str, Any] = field(default_factory=dict)  # words: prompts by names that labels may be given by
     max_objects: int = 30  # boxes: that are told, at most
     center_points: bool = False  # boxes: by their centers, not by two corners
     num_codes: int = 1024  # coordinates: tokens that they are rounded to

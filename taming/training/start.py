@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import torch
 from torch import Tensor, nn
 
 from ..checkpoints import load_transformer, load_vqgan
+from ..conditioning.words import FIRST_WORD
 from ..errors import ConfigError
 from ..models.transformer import Transformer
 from ..models.vqgan import VQModel
 from ..modules.quantizers import EMAVectorQuantizer
 
+WORDS = "tok_emb.weight"
 EMA_AVERAGES = ("quantize.embedding.cluster_size", "quantize.embedding.embed_avg")
 
 
@@ -33,7 +37,8 @@ def start_transformer_from(model: Transformer, path: str) -> None:
     """Give `model` the weights at `path`, of a transformer of the same shape but for what it is told.
 
     The cells of the grid keep what was learned of their positions, whatever is told before them; positions that are
-    new start at zero. Layers that read a context start from chance where they are new.
+    new start at zero. Layers that read a context start from chance where they are new. Of the words of prompts, those
+    that both word lists begin with keep what was learned of them.
 
     Raises: ConfigError if they are of another architecture; what `load_transformer` raises.
     """
@@ -48,10 +53,22 @@ def start_transformer_from(model: Transformer, path: str) -> None:
         weights["pos_emb"] = _moved(
             weights["pos_emb"], _first_cell(model) - _first_cell(source), model.config.block_size
         )
+    if source.config.vocab_size == model.config.vocab_size and source.config.n_embd == model.config.n_embd:
+        shared = model.config.vocab_size + _shared_cond_tokens(source, model)
+        weights[WORDS] = torch.cat([weights[WORDS][:shared], model.state_dict()[WORDS][shared:]])
     for key, value in model.state_dict().items():
         if ".cross." in key or ".ln_cross." in key:
             weights.setdefault(key, value)
     _copy(weights, model, path)
+
+
+def _shared_cond_tokens(source: Transformer, model: Transformer) -> int:
+    """How many tokens that are no codes stand for the same in both."""
+    old, new = source.config.condition.word_list, model.config.condition.word_list
+    if old is None or new is None:
+        return 0
+    pairs = zip(old.words, new.words, strict=False)  # either may be longer
+    return FIRST_WORD + len(list(takewhile(lambda pair: pair[0].name == pair[1].name, pairs)))
 
 
 def _first_cell(model: Transformer) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..configs import config_from_dict
 from ..errors import ConfigError
 from .recipe import Recipe
 
@@ -53,7 +54,8 @@ def load_state(recipe: Recipe, path: Path) -> dict[str, Any] | None:
         return None
     state = torch.load(path, map_location="cpu", weights_only=True)
     settings = asdict(recipe)
-    for name, started_with in state["recipe"].items():
+    began = config_from_dict(Recipe, state["recipe"], path.name)  # older versions stored fewer settings
+    for name, started_with in asdict(began).items():
         if name not in MAY_CHANGE and settings[name] != started_with:
             raise ConfigError(
                 f"{path.parent} holds a run of another recipe: its {name} is {started_with}, now {settings[name]}. "

@@ -20,7 +20,8 @@ from ..errors import ConfigError, TamingError
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModel
 from .batches import augmentation
-from .conditions import make_condition_config, shuffle_objects
+from .captions import drop_words
+from .conditions import make_condition_config, shuffle_objects, with_condition
 from .datasets import Data
 from .loop import Batch, Figures, Turn
 from .losses import corrupt_tokens, drop_condition, next_token_logits, next_token_loss, token_loss
@@ -41,7 +42,8 @@ EVALUATION_BATCH = 20
 class TransformerLoss:
     """The loss section of a transformer's recipe."""
 
-    null_rate: float = 0.1  # share of sequences told no class and no context, so that `guidance_scale` works
+    null_rate: float = 0.1  # share of sequences told no class, prompt or context, so that `guidance_scale` works
+    word_dropout: float = 0.3  # share of the words of a prompt that are left out, on the average: prompts may be short
     pkeep: float = 1.0  # share of the tokens that are read as they are; the others are replaced at random
     label_smoothing: float = 0.0
 
@@ -85,8 +87,8 @@ class TransformerTask:
         self.stage = load_vqgan(recipe.condition.stage).to(device) if recipe.condition.stage else None
         condition = make_condition_config(recipe.condition, data, first_stage, self.stage, config.vocab_size)
         condition = replace(condition, null_context=config.context_dim is not None and self.settings.null_rate > 0)
-        self.config = replace(config, condition=condition)
-        self.reader = PictureReader(first_stage, condition, self.stage)
+        self.config = with_condition(config, condition)
+        self.reader = PictureReader(first_stage, condition, self.stage, config.vocab_size)
         self.held_out = self._read(data.held_out, cache, flips=False)
         self.training = self._read(data.training, cache, flips=recipe.data.flip) if recipe.data.cache_tokens else None
         self._check_shape(first_stage)
@@ -108,7 +110,8 @@ class TransformerTask:
 
     def _read(self, pictures: Dataset, cache: Path, flips: bool) -> TokenSet:
         files = [self.recipe.first_stage, self.recipe.condition.stage]
-        told = [[file_hash(weights_file(file)) for file in files if file], asdict(self.config.condition)]
+        hashes = [file_hash(weights_file(file)) for file in files if file]
+        told = [hashes, asdict(self.config.condition), self.config.vocab_size]
         reader_id = hashlib.sha256(json.dumps(told).encode()).hexdigest()
         return cached_tokens(pictures, self.reader, reader_id, self.recipe.data.size_px, cache, flips=flips)
 
@@ -146,9 +149,11 @@ class TransformerTask:
         condition = self.config.condition
         if condition.boxes is not None:
             prefix = shuffle_objects(prefix, condition.boxes, generator)
-        if condition.null_label is not None:
-            null = torch.tensor([condition.null_label])
-            prefix = drop_condition(prefix, null, self.settings.null_rate, generator)
+        null = condition.null_tokens(self.config.vocab_size)
+        if null is not None:
+            prefix = drop_condition(prefix, torch.tensor(null), self.settings.null_rate, generator)
+        if condition.kind == "words":
+            prefix = drop_words(prefix, condition, self.config.vocab_size, self.settings.word_dropout, generator)
         read = corrupt_tokens(tokens, self.settings.pkeep, self.config.vocab_size, generator)
         batch = {"prefix": prefix, "tokens": tokens, "read": read}
         if self.config.context_dim is not None:

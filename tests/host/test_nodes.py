@@ -82,6 +82,12 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
         [],
         [("CONDITION", "TAMING_CONDITION")],
     ),
+    "TamingPromptCondition": (
+        "Prompt Condition",
+        [("transformer", "TAMING_TRANSFORMER", None), ("prompt", "STRING", "")],
+        [("negative", "STRING", "")],
+        [("CONDITION", "TAMING_CONDITION")],
+    ),
     "TamingImageCondition": (
         "Image Condition",
         [("transformer", "TAMING_TRANSFORMER", None), ("image", "IMAGE", None)],

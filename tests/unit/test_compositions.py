@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from taming.conditioning.words import read_word_list
 from taming.data import SEGMENT_NAMES, THING_NAMES, CompositionPainter
 from taming.data.scenes.captions import tell
 from taming.data.scenes.composition import (
@@ -12,11 +13,16 @@ from taming.data.scenes.composition import (
     HELD_OUT_PAIRS,
     PLACES,
     SEASONS,
+    THINGS_OF,
     TIMES,
     WEATHERS,
     draw_composition,
 )
 from taming.data.scenes.painting import paint_composition, paint_scene
+
+
+SCENERY = {"sun", "moon", "crescent", "stars", "aurora", "rainbow", "snowman", "pines", "trees"}
+ALL_THINGS = {name for things in THINGS_OF.values() for name in things} | SCENERY
 
 
 def composition_of(seed, held_out=False):
@@ -110,3 +116,16 @@ def test_captions_differ_in_words_and_leave_parts_out_when_asked():
     assert len(told) > 5
     short = tell(composition, np.random.default_rng(0), leave_out=1.0)
     assert len(short) < min(map(len, told))
+
+
+def test_the_word_list_of_the_embedded_model_reads_exactly_what_captions_tell():
+    words = read_word_list("scene_words")
+    names = {word.name for word in words.words}
+    for seed in range(300):
+        composition = composition_of(seed)
+        rng = np.random.default_rng(seed)
+        parsed = words.parse(tell(composition, rng), max_words=32)
+        assert not parsed.unknown and not parsed.left_out
+        told = {(fact.color, fact.name) if fact.color else (fact.name,) for fact in composition.facts}
+        assert {words.name(token) for token in parsed.tokens} == {name for fact in told for name in fact}
+    assert names == {*PLACES, *TIMES, *SEASONS, *WEATHERS, *COLORS, "sky", *ALL_THINGS}

@@ -60,7 +60,8 @@ def test_overrides_change_values_and_unknown_ones_are_refused(tmp_path):
 
 @pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.yaml")))
 def test_every_preset_is_a_recipe_for_a_model_that_can_be_built(preset):
-    given = ["data.folder=pictures", "first_stage=tokenizer.ckpt"] if preset.startswith("pictures_class") else []
+    draws_pictures = preset.startswith(("pictures_class", "pictures_words"))
+    given = ["data.folder=pictures", "first_stage=tokenizer.ckpt"] if draws_pictures else []
     recipe = read_recipe(preset, given or (["data.folder=pictures"] if preset.startswith("pictures") else []))
     kinds = {"vqgan": (VQModelConfig, VQModel), "transformer": (TransformerConfig, Transformer)}
     kinds["map_vqgan"] = kinds["vqgan"]

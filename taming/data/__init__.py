@@ -19,6 +19,7 @@ from .scenes.dataset import SceneDataset, render_dataset
 from .scenes.painters import OBJECT_NAMES, THING_NAMES, ClassPainter, CompositionPainter, ScenePainter
 from .shards import PictureShards
 from .subset import Subset
+from .swatches import SwatchDataset
 
 __all__ = [
     "OBJECT_NAMES",
@@ -52,6 +53,7 @@ __all__ = [
     "ScenePainter",
     "Skipped",
     "Subset",
+    "SwatchDataset",
     "open_pictures",
     "render_dataset",
     "render_scene",

@@ -39,8 +39,8 @@ def augmentation(settings: DataSettings, crop_px: int, own: Augmentation | None 
     steps.append(RandomCrop(crop_px or settings.size_px))
     if settings.flip:
         steps.append(Flip(0.5))
-    if settings.color:
-        steps.append(ColorJitter(settings.color, settings.color, settings.color, settings.color / 4))
+    if settings.color or settings.hue:
+        steps.append(ColorJitter(settings.color, settings.color, settings.color, settings.hue or settings.color / 4))
     return Compose(tuple(steps))
 
 

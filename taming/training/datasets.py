@@ -19,6 +19,7 @@ from ..data import (
     SceneDataset,
     ScenePainter,
     Subset,
+    SwatchDataset,
     open_pictures,
     render_dataset,
 )
@@ -47,6 +48,16 @@ def open_data(
 
     Raises: TamingError if there is nothing to train on.
     """
+    data = _open_images(settings, cache, num_workers, check)
+    if not settings.swatches:
+        return data
+    swatches = SwatchDataset(settings.swatches, settings.size_px, settings.first_seed)
+    # Figures stay those of the other images, which lose their labels as the ones trained on do.
+    return Data(Concatenated((data.training, swatches)), Concatenated((data.held_out,)))
+
+
+def _open_images(settings: DataSettings, cache: Path, num_workers: int, check: Callable[[], None]) -> Data:
+    """Pictures and scenes, as in `open_data`."""
 
     def scenes(first_seed: int, count: int) -> SceneDataset:
         painter = scene_painter(settings, first_seed)

@@ -12,10 +12,12 @@ GROWTH = 10.0  # times that a loss may grow over its best before it counts as di
 PATIENCE = 200  # steps before growth is looked at: the first ones are steep anyway
 LOW_USAGE = 0.1  # share of the codebook below which it counts as collapsed
 MAX_ADAPTIVE_WEIGHT = 1e4
+HIGH_PEAK = 15.0  # times the mean energy of a feature map in its strongest cell; below 8 where there is no spot
 ADVICE = {
     "not finite": "Halve optimizer.lr, or train in float32 (precision) if it was another.",
     "diverged": "Halve optimizer.lr, raise optimizer.warmup_steps, or lower loss.adversarial and start it later.",
     "collapsed": "Use quantizer ema (it restarts dead codes), a later loss.quantize_from, or fewer codes.",
+    "peak": "If it does not fall, images will show a speck: raise loss.peaks to 0.3, in a new run with init_from.",
     "adversarial": "Start it later (loss.adversarial_from), or lower loss.adversarial.",
 }
 
@@ -59,6 +61,9 @@ def remark(figures: Mapping[str, float]) -> str | None:
     usage = figures.get("usage")
     if usage is not None and usage < LOW_USAGE:
         return f"Only {usage:.0%} of the codebook is in use. {ADVICE['collapsed']}"
+    peak = figures.get("peak")
+    if peak is not None and peak > HIGH_PEAK:
+        return f"A spot in the decoder's feature maps has {peak:.0f} times their mean energy. {ADVICE['peak']}"
     weight = figures.get("weight")
     if weight is not None and weight >= MAX_ADAPTIVE_WEIGHT:
         return f"The adversarial weight is at its limit. {ADVICE['adversarial']}"

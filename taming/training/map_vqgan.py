@@ -64,14 +64,15 @@ class MapVQGANTask(VQGANTask):
 
     def generator_turn(self, batch: Batch, step: int) -> tuple[Tensor, Figures]:
         maps, settings = batch["pixels"], self.settings
-        rec, codebook_loss = self.reconstruct(maps, step, self.generator)
+        with self.measure_peaks(step) as peaks:
+            rec, codebook_loss = self.reconstruct(maps, step, self.generator)
         if self.kind == "segmentation":
             loss = F.binary_cross_entropy_with_logits(rec, maps)
             figures = {"bce": loss.item()}
         else:
             distance = reconstruction_loss(rec, maps, l1_weight=settings.l1, l2_weight=settings.l2)
             loss, figures = distance.loss, {"l1": distance.l1.item(), "l2": distance.l2.item()}
-        return loss + settings.codebook * codebook_loss, figures
+        return loss + settings.codebook * codebook_loss + self.peak_penalty(peaks), figures
 
     @torch.no_grad()
     def evaluate(self) -> Figures:
@@ -90,10 +91,12 @@ class MapVQGANTask(VQGANTask):
             else:
                 scores.append((rec - maps).abs().mean((1, 2, 3)))
             indices.append(quantized.indices)
+        peak = self.mean_peak(indices[0])
         self.model.train()
         codes, num_codes = torch.cat([part.flatten() for part in indices]), self.model.config.n_embed
         return {
             "accuracy" if self.kind == "segmentation" else "distance": torch.cat(scores).mean().item(),
+            "peak": peak,
             "usage": code_usage(codes, num_codes),
             "perplexity": perplexity(codes, num_codes),
         }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from ..checkpoints import blank_layers
 from ..errors import ConfigError
 from ..wording import shorten_text
 
@@ -40,5 +41,11 @@ def loss_name(loss: object) -> str:
 
 def has_own_layers(model: nn.Module, described: nn.Module) -> bool:
     """Whether `model` is not made like `described`, which its configuration builds: a file could not describe it."""
-    mine, usual = ([(name, type(part)) for name, part in whole.named_modules()] for whole in (model, described))
+    mine, usual = ([(name, _layer_type(part)) for name, part in whole.named_modules()] for whole in (model, described))
     return mine != usual
+
+
+def _layer_type(layer: nn.Module) -> type | None:
+    """The type of `layer`, which of a loaded model's blank layers is torch's."""
+    kind = type(layer)
+    return kind.__base__ if kind.__module__ == blank_layers.__name__ else kind

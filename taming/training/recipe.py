@@ -23,10 +23,12 @@ class DataSettings:
     flip: bool = True  # left to right, at random
     largest_scale: float = 1.0  # pictures are enlarged by up to this factor, at random, before they are cropped
     color: float = 0.0  # how far brightness, contrast and saturation are varied; 0.2 is usual
+    hue: float = 0.0  # how far hues are turned, 0.5 for the whole color circle; 0: a quarter of `color`
     with_scenes: bool = False  # procedural scenes beside the pictures of `folder`; nothing is labeled then
     scenes: Literal["classes", "compositions"] = "classes"  # of twelve classes, or places with times and things
     count: int = 24_000  # of scenes
     num_objects: int = 0  # on a scene of a class, at most
+    swatches: int = 0  # images of plain and shaded colors beside all others; nothing is labeled then
     first_seed: int = 0
     held_out_seed: int = 1_000_000
     has_maps: bool = False  # scenes: with segments, depth and boxes, which are drawn again whenever they are asked for
@@ -98,6 +100,8 @@ class Recipe:
             raise ConfigError("phases: there is none. Give a list with at least one phase.")
         if self.data.maps and self.data.boxes:
             raise ConfigError("data: maps and boxes are not told together. Leave one of them out.")
+        if self.data.swatches and (self.data.maps or self.data.boxes or self.data.has_maps):
+            raise ConfigError("data: swatches have no maps and no boxes. Leave them out.")
         for phase in self.phases:
             if phase.crop_px > self.data.size_px:
                 raise ConfigError(

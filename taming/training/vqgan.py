@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,9 +31,11 @@ from .losses import (
     DISCRIMINATOR_LOSSES,
     AdversarialKind,
     LeCam,
+    PeakWatch,
     entropy_loss,
     generator_loss,
     load_lpips,
+    peak_loss,
     r1_penalty,
     reconstruction_loss,
 )
@@ -48,6 +51,7 @@ log = logging.getLogger(__name__)
 ExtraLoss = Callable[[Tensor, Tensor], Tensor]
 
 EVALUATION_BATCH = 16
+PEAKS_EVERY = 8  # steps; the penalty counts as much more then (lazy regularization, Karras et al. 2020, section 3.1)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class VQGANLoss:
     lecam: float = 0.0
     entropy: float = 0.0
     entropy_temperature: float = 0.01
+    peaks: float = 0.1  # of the decoder's feature maps, see losses/feature_peaks.py; 0 allows them
     quantize_from: int = 0  # step; the codebook then starts at the k-means centers of the latents
     restart_below: float = 0.0  # vq, cosine: codes chosen less often in a step, on average, restart; EMA always does
     gumbel: GumbelTemperature | None = None
@@ -119,6 +124,7 @@ class VQGANTask:
         )
         if self.settings.adversarial:
             self._add_discriminator()
+        self.peaks = PeakWatch(self.model.decoder)
         self.usage = None
         if self.settings.restart_below and isinstance(self.model.quantize, VectorQuantizer | CosineQuantizer):
             self.usage = self.modules["usage"] = CodeUsage(self.model.quantize.num_codes)
@@ -188,7 +194,8 @@ class VQGANTask:
         pixels, settings = batch["pixels"], self.settings
         if self.perceptual is not None:
             self.perceptual.to(pixels.device)  # it is no part of the state, so the loop does not place it
-        rec, codebook_loss = self.reconstruct(pixels, step, self.generator)
+        with self.measure_peaks(step) as peaks:
+            rec, codebook_loss = self.reconstruct(pixels, step, self.generator)
         distance = reconstruction_loss(
             rec,
             pixels,
@@ -215,7 +222,7 @@ class VQGANTask:
             figures["perceptual"] = distance.perceptual.item()
         if share:
             figures |= {"realism": total.realism.item(), "weight": total.adaptive.item()}
-        return total.loss, figures
+        return total.loss + self.peak_penalty(peaks), figures
 
     def discriminator_turn(self, batch: Batch, step: int) -> tuple[Tensor, Figures]:
         """As in the reference, the discriminator sees what the generator makes after its own turn."""
@@ -249,6 +256,16 @@ class VQGANTask:
             scores = self.model.quantize.scores(z)
             loss = loss + self.settings.entropy * entropy_loss(scores, self.settings.entropy_temperature).loss
         return self.model.decode(quantized.z_q), loss
+
+    def measure_peaks(self, step: int) -> AbstractContextManager[list[Tensor]]:
+        """`PeakWatch.measure` in the steps that penalize peaks, nothing in the others."""
+        if self.settings.peaks and step % PEAKS_EVERY == 0:
+            return self.peaks.measure()
+        self.peaks.stop()
+        return nullcontext([])
+
+    def peak_penalty(self, ratios: list[Tensor]) -> Tensor | float:
+        return PEAKS_EVERY * self.settings.peaks * peak_loss(ratios) if ratios else 0.0
 
     def restart(self) -> None:
         """Put codes that are not in use where latents are."""
@@ -286,13 +303,26 @@ class VQGANTask:
             rec = self.model.decode(quantized.z_q)
             decibels.append(psnr(rec.clamp(-1, 1) / 2, pixels / 2))
             indices.append(quantized.indices)
+        peak = self.mean_peak(indices[0])
         self.model.train()
         codes, num_codes = torch.cat([part.flatten() for part in indices]), self.model.config.n_embed
         return {
             "psnr": torch.cat(decibels).mean().item(),
+            "peak": peak,
             "usage": code_usage(codes, num_codes),
             "perplexity": perplexity(codes, num_codes),
         }
+
+    @torch.enable_grad()  # see `PeakWatch.measure`; therefore one image at a time, to save memory
+    def mean_peak(self, indices: Tensor) -> float:
+        """Mean over images, tokens (B, h, w), of the largest peak in the decoder's feature maps; 1 without any map."""
+        peaks = []
+        for tokens in indices.split(1):
+            with self.peaks.measure() as ratios:
+                self.model.decode_indices(tokens)
+            peaks.append(max((ratio.item() for ratio in ratios), default=1.0))
+        self.peaks.stop()
+        return sum(peaks) / len(peaks)
 
     def export(self, path: Path) -> None:
         """Save the VQGAN for use: an EMA codebook's running averages stay behind in the training state.

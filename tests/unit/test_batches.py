@@ -1,5 +1,7 @@
 """Batches: which pictures a step sees, and what is never trained on."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -18,7 +20,7 @@ def batch_of(scenes: Data, settings: DataSettings, seed: int = 0, step: int = 0,
 def test_scenes_are_rendered_once_and_then_read(tmp_path):
     settings = DataSettings(count=3, held_out=1, size_px=16)
     open_data(settings, tmp_path)
-    (written,) = tmp_path.glob("scenes-16px-0-3/images.npy")
+    (written,) = tmp_path.glob("classes-16px-0-3-*/images.npy")
     before = written.stat().st_mtime_ns
     again = open_data(settings, tmp_path)
     assert written.stat().st_mtime_ns == before and (len(again.training), len(again.held_out)) == (3, 1)
@@ -31,6 +33,15 @@ def test_a_batch_follows_from_seed_and_step_alone(scenes):
     )
     assert torch.equal(batch, again)
     assert not torch.equal(batch, next_step) and not torch.equal(batch, other_seed)
+
+
+def test_hues_turn_by_a_quarter_of_color_unless_their_own_setting_says_more(scenes):
+    settings = DataSettings(size_px=SIZE_PX, color=0.2)
+    assert torch.equal(batch_of(scenes, settings), batch_of(scenes, replace(settings, hue=0.05)))
+    turned = batch_of(scenes, replace(settings, color=0.0, hue=0.5)) - batch_of(scenes, replace(settings, color=0.0))
+    luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    assert turned.abs().mean() > 0.1
+    assert (turned * luma).sum(1).abs().median() < 0.02, "the brightness changed"
 
 
 def test_a_batch_of_whole_pictures_holds_scenes_and_their_mirror_images(scenes):

@@ -110,6 +110,7 @@ def test_the_table_of_symptoms_has_every_warning_and_turns_the_same_knobs():
     for words in ("became NaN or infinite", "grew from", "Out of memory: going on with"):
         assert words in table
     assert f"{diagnosis.LOW_USAGE:g}" in table and f"{diagnosis.MAX_ADAPTIVE_WEIGHT:,.0f}" in table
+    assert f"above {diagnosis.HIGH_PEAK:g}" in table
 
 
 def test_examples_are_short_and_import_what_they_use():

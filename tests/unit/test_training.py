@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from recipes import write_recipe
 from short_runs import make_task
 from taming.checkpoints import load_vqgan
+from taming.checkpoints.metadata import METADATA_KEY
 from taming.errors import ConfigError
 from taming.training.loop import train
 from taming.training.recipe import read_recipe
@@ -69,6 +71,8 @@ def test_training_the_decoder_leaves_the_tokens_as_they_are(run_folder, tokenize
     recipe = read_recipe(str(write_recipe(run_folder, "vqgan_decoder")))
     train(make_task(recipe, scenes), recipe, run_folder)
     before, after = load_vqgan(tokenizer).state_dict(), load_vqgan(run_folder / "model.safetensors").state_dict()
+    with safe_open(run_folder / "model.safetensors", "pt") as file:
+        assert METADATA_KEY in file.metadata(), "it was saved without its configuration"
     changed = {key.partition(".")[0] for key in after if not torch.equal(before[key], after[key])}
     assert changed == {"decoder", "post_quant_conv"}
 

@@ -13,6 +13,7 @@ from .adversarial import (
     vanilla_loss,
 )
 from .entropy import CodeEntropy, entropy_loss
+from .feature_peaks import PeakWatch, peak_loss, peak_ratio
 from .perceptual import load_lpips
 from .reconstruction import Perceptual, Reconstruction, reconstruction_loss
 from .token_loss import corrupt_tokens, drop_condition, next_token_logits, next_token_loss, token_loss
@@ -23,6 +24,7 @@ __all__ = [
     "CodeEntropy",
     "GeneratorLoss",
     "LeCam",
+    "PeakWatch",
     "Perceptual",
     "Reconstruction",
     "adaptive_weight",
@@ -34,6 +36,8 @@ __all__ = [
     "load_lpips",
     "next_token_logits",
     "next_token_loss",
+    "peak_loss",
+    "peak_ratio",
     "r1_penalty",
     "realism_loss",
     "reconstruction_loss",

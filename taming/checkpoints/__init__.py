@@ -1,7 +1,7 @@
 """Weights files: reading them safely, telling what they hold, building models from them, writing them."""
 
 from .convert import convert_checkpoint
-from .embedded import embedded_models, weights_file
+from .embedded import embedded_models, replaced_models, weights_file
 from .load import load_checkpoint, load_transformer, load_vqgan
 from .metadata import codebook_fingerprint
 from .plan_transformer import TransformerPlan, companion_files, plan_transformer
@@ -23,6 +23,7 @@ __all__ = [
     "plan_transformer",
     "plan_vqgan",
     "read_checkpoint",
+    "replaced_models",
     "save_checkpoint",
     "weights_file",
     "write_weights",

@@ -43,6 +43,12 @@ class VQModelConfig(ConvLayout):
     pixel_range: Literal["signed", "unit"] = "signed"  # what the weights were trained on: [-1, 1] or [0, 1]
 
     def __post_init__(self) -> None:
+        odd = [width for width in (self.ch, *self.widths) if width % self.num_groups]
+        if odd:
+            raise ConfigError(
+                f"num_groups {self.num_groups} does not divide the width {odd[0]} (ch times ch_mult). Make the widths "
+                "multiples of it."
+            )
         if self.num_used and self.quantizer not in REMAPPABLE:
             raise ConfigError(f"num_used: a {self.quantizer} codebook is never remapped, only {', '.join(REMAPPABLE)}.")
         if self.num_used > self.n_embed:

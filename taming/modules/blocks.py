@@ -16,8 +16,8 @@ from .memory import laid_out
 from .strips import add_in_strips, attend, in_strips, needs_strips, normalization
 
 
-def group_norm(channels: int, operations: ModuleType) -> nn.GroupNorm:
-    return operations.GroupNorm(num_groups=32, num_channels=channels, eps=1e-6)
+def group_norm(channels: int, num_groups: int, operations: ModuleType) -> nn.GroupNorm:
+    return operations.GroupNorm(num_groups=num_groups, num_channels=channels, eps=1e-6)
 
 
 def norm_silu_conv(norm: nn.GroupNorm, conv: Callable[[Tensor], Tensor], x: Tensor, overwrite: bool = False) -> Tensor:
@@ -32,11 +32,13 @@ def norm_silu_conv(norm: nn.GroupNorm, conv: Callable[[Tensor], Tensor], x: Tens
 class ResnetBlock(nn.Module):
     """Two normalized 3x3 convolutions around a shortcut; (B, in_channels, H, W) -> (B, out_channels, H, W)."""
 
-    def __init__(self, in_channels: int, out_channels: int, dropout: float, operations: ModuleType) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, dropout: float, num_groups: int, operations: ModuleType
+    ) -> None:
         super().__init__()
-        self.norm1 = group_norm(in_channels, operations)
+        self.norm1 = group_norm(in_channels, num_groups, operations)
         self.conv1 = operations.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.norm2 = group_norm(out_channels, operations)
+        self.norm2 = group_norm(out_channels, num_groups, operations)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = operations.Conv2d(out_channels, out_channels, 3, padding=1)
         if in_channels != out_channels:
@@ -65,9 +67,9 @@ def add(x: Tensor, h: Tensor) -> Tensor:
 class AttnBlock(nn.Module):
     """Single-head self-attention over all positions; (B, C, H, W) -> (B, C, H, W)."""
 
-    def __init__(self, channels: int, operations: ModuleType) -> None:
+    def __init__(self, channels: int, num_groups: int, operations: ModuleType) -> None:
         super().__init__()
-        self.norm = group_norm(channels, operations)
+        self.norm = group_norm(channels, num_groups, operations)
         self.q = operations.Conv2d(channels, channels, 1)
         self.k = operations.Conv2d(channels, channels, 1)
         self.v = operations.Conv2d(channels, channels, 1)
@@ -125,11 +127,11 @@ class Upsample(nn.Module):
 class MidBlock(Checkpointed):
     """Residual block, attention where there is some, residual block at the lowest resolution."""
 
-    def __init__(self, channels: int, attention: bool, dropout: float, operations: ModuleType) -> None:
+    def __init__(self, channels: int, attention: bool, dropout: float, num_groups: int, operations: ModuleType) -> None:
         super().__init__()
-        self.block_1 = ResnetBlock(channels, channels, dropout, operations)
-        self.attn_1 = AttnBlock(channels, operations) if attention else nn.Identity()
-        self.block_2 = ResnetBlock(channels, channels, dropout, operations)
+        self.block_1 = ResnetBlock(channels, channels, dropout, num_groups, operations)
+        self.attn_1 = AttnBlock(channels, num_groups, operations) if attention else nn.Identity()
+        self.block_2 = ResnetBlock(channels, channels, dropout, num_groups, operations)
 
     def forward(self, x: Tensor) -> Tensor:
         for part in (self.block_1, self.attn_1, self.block_2):
@@ -140,10 +142,12 @@ class MidBlock(Checkpointed):
 class Level(Checkpointed):
     """One resolution of the encoder or decoder: residual blocks, each followed by attention where there is some."""
 
-    def __init__(self, widths: list[tuple[int, int]], attention: bool, dropout: float, operations: ModuleType) -> None:
+    def __init__(
+        self, widths: list[tuple[int, int]], attention: bool, dropout: float, num_groups: int, operations: ModuleType
+    ) -> None:
         super().__init__()
-        self.block = nn.ModuleList(ResnetBlock(i, o, dropout, operations) for i, o in widths)
-        self.attn = nn.ModuleList(AttnBlock(o, operations) for _, o in widths if attention)
+        self.block = nn.ModuleList(ResnetBlock(i, o, dropout, num_groups, operations) for i, o in widths)
+        self.attn = nn.ModuleList(AttnBlock(o, num_groups, operations) for _, o in widths if attention)
 
     def steps(self) -> Iterator[nn.Module]:
         """What runs, in order."""
@@ -166,10 +170,11 @@ class DownLevel(Level):
         widths: list[tuple[int, int]],
         attention: bool,
         dropout: float,
+        num_groups: int,
         downsample: nn.Module | None,
         operations: ModuleType,
     ) -> None:
-        super().__init__(widths, attention, dropout, operations)
+        super().__init__(widths, attention, dropout, num_groups, operations)
         self.downsample = downsample
 
     def steps(self) -> Iterator[nn.Module]:
@@ -186,10 +191,11 @@ class UpLevel(Level):
         widths: list[tuple[int, int]],
         attention: bool,
         dropout: float,
+        num_groups: int,
         upsample: nn.Module | None,
         operations: ModuleType,
     ) -> None:
-        super().__init__(widths, attention, dropout, operations)
+        super().__init__(widths, attention, dropout, num_groups, operations)
         self.upsample = upsample
 
     def steps(self) -> Iterator[nn.Module]:

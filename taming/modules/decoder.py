@@ -18,13 +18,15 @@ class Decoder(nn.Module):
         super().__init__()
         widths = (*layout.widths, layout.widths[-1])
         self.conv_in = operations.Conv2d(layout.z_channels, widths[-1], 3, padding=1)
-        self.mid = MidBlock(widths[-1], layout.mid_attention, layout.dropout, operations)
+        self.mid = MidBlock(widths[-1], layout.mid_attention, layout.dropout, layout.num_groups, operations)
         self.up = nn.ModuleList()  # `up.0` is the highest resolution and runs last, as in the published files
         for i, width in enumerate(layout.widths):
             blocks = [(widths[i + 1], width)] + [(width, width)] * layout.num_res_blocks
             upsample = None if i == 0 else Upsample(width, layout.resamp_with_conv, operations)
-            self.up.append(UpLevel(blocks, layout.has_attention(i), layout.dropout, upsample, operations))
-        self.norm_out = group_norm(widths[0], operations)
+            self.up.append(
+                UpLevel(blocks, layout.has_attention(i), layout.dropout, layout.num_groups, upsample, operations)
+            )
+        self.norm_out = group_norm(widths[0], layout.num_groups, operations)
         self.conv_out = operations.Conv2d(widths[0], layout.out_ch, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -23,9 +23,11 @@ class Encoder(nn.Module):
         for i, width in enumerate(layout.widths):
             blocks = [(widths[i], width)] + [(width, width)] * (layout.num_res_blocks - 1)
             downsample = None if i == last else Downsample(width, layout.resamp_with_conv, operations)
-            self.down.append(DownLevel(blocks, layout.has_attention(i), layout.dropout, downsample, operations))
-        self.mid = MidBlock(widths[-1], layout.mid_attention, layout.dropout, operations)
-        self.norm_out = group_norm(widths[-1], operations)
+            self.down.append(
+                DownLevel(blocks, layout.has_attention(i), layout.dropout, layout.num_groups, downsample, operations)
+            )
+        self.mid = MidBlock(widths[-1], layout.mid_attention, layout.dropout, layout.num_groups, operations)
+        self.norm_out = group_norm(widths[-1], layout.num_groups, operations)
         self.conv_out = operations.Conv2d(widths[-1], layout.z_channels, 3, padding=1)
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ def test_pictures_and_latents_are_the_same_with_and_without_gradients(module: ty
         assert (layers(x) - with_gradients).abs().max() < TOLERANCE * with_gradients.abs().max()
 
 
-@pytest.mark.parametrize("block", [ResnetBlock(32, 32, 0.0, nn), ResnetBlock(32, 64, 0.0, nn), AttnBlock(32, nn)])
+@pytest.mark.parametrize("block", [ResnetBlock(32, 32, 0.0, 32, nn), ResnetBlock(32, 64, 0.0, 32, nn), AttnBlock(32, 32, nn)])
 @torch.no_grad()
 def test_a_block_leaves_its_input_as_it_was(block: nn.Module):
     x = random(1, 32, 6, 8)
@@ -99,7 +99,7 @@ def test_a_block_leaves_its_input_as_it_was(block: nn.Module):
     assert torch.equal(x, random(1, 32, 6, 8))
 
 
-@pytest.mark.parametrize("layer", [ResnetBlock(32, 32, 0.0, nn), AttnBlock(32, nn), upsample()])
+@pytest.mark.parametrize("layer", [ResnetBlock(32, 32, 0.0, 32, nn), AttnBlock(32, 32, nn), upsample()])
 def test_autocast_gives_the_type_it_gives_with_gradients(layer: nn.Module):
     x = random(1, 32, 6, 8)
     with torch.autocast("cpu", torch.bfloat16):
@@ -112,12 +112,12 @@ def test_autocast_gives_the_type_it_gives_with_gradients(layer: nn.Module):
 
 def test_attention_over_many_cells_holds_no_matrix_of_them():
     """It did: the kernel that needs none refuses queries whose channels are not next to each other."""
-    block, x = AttnBlock(64, nn).eval(), random(1, 64, 64, 64)
+    block, x = AttnBlock(64, 32, nn).eval(), random(1, 64, 64, 64)
     matrix_bytes = 4 * (64 * 64) ** 2
     assert peak_bytes(lambda: block(x)) < matrix_bytes / 4
 
 
 def test_a_residual_block_holds_four_pictures_at_most():
     """Its input is the caller's; a normalized picture, two convolved ones, and what the convolution packs."""
-    block, x = ResnetBlock(32, 32, 0.0, nn).eval(), random(1, 32, 128, 128)
+    block, x = ResnetBlock(32, 32, 0.0, 32, nn).eval(), random(1, 32, 128, 128)
     assert peak_bytes(lambda: block(x)) < 4.2 * 4 * x.numel()

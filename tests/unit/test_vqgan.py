@@ -14,6 +14,7 @@ TINY = {"n_embed": 24, "embed_dim": 8, "ch": 32, "ch_mult": (1, 2), "num_res_blo
 ODD_CONFIGS = {
     "one level": {"ch_mult": (1,)},
     "narrowing": {"ch_mult": (2, 1), "num_res_blocks": 2},
+    "groups of four channels": {"num_groups": 8},
     "pooled": {"resamp_with_conv": False, "ch_mult": (1, 1, 2)},
     "attention everywhere": {"attn_resolutions": (8, 16), "resolution": 16},
     "attention in the middle only": {"attn_resolutions": ()},
@@ -177,3 +178,18 @@ def test_every_weight_sits_in_an_injected_layer_and_none_is_looked_at_before_loa
     owners = [module for module in vqgan.modules() if module._parameters or module._buffers]
     assert len(owners) > 40
     assert [module for module in owners if not isinstance(module, WithoutWeights)] == []
+
+
+def test_groups_of_several_channels_tell_a_dark_map_from_a_bright_one_and_groups_of_one_do_not():
+    def change(num_groups: int) -> float:
+        norm = tiny_vqgan(num_groups=num_groups).decoder.norm_out
+        dark = torch.full((1, 32, 8, 8), 0.1)
+        bright = dark + torch.arange(32).view(1, 32, 1, 1)
+        return (norm(dark) - norm(bright)).abs().max().item()
+
+    assert change(32) < 1e-3 < 1 < change(8)
+
+
+def test_groups_that_do_not_divide_the_widths_are_refused():
+    with pytest.raises(ConfigError, match="num_groups 24 does not divide the width 32"):
+        tiny_vqgan(num_groups=24)

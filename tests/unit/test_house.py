@@ -1,4 +1,4 @@
-"""What the repository promises about itself: one version, bare requirements, files that fit every machine."""
+"""What the repository promises about itself: one version, files that fit every machine."""
 
 from __future__ import annotations
 
@@ -10,29 +10,15 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from repository import ROOT, project_value, tracked_files
+
 BINARY = {".safetensors", ".jpg", ".png"}
 SOURCES = sorted(file for folder in ("taming", "nodes", "devtools") for file in (ROOT / folder).rglob("*.py"))
-
-
-def tracked_files() -> list[Path]:
-    """Every file that a clone would have, the ones not committed yet included."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [ROOT / name for name in listing.splitlines() if (ROOT / name).is_file()]
 
 
 def texts() -> dict[str, str]:
     files = [file for file in tracked_files() if file.suffix not in BINARY]
     return {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
-
-
-def project_value(key: str) -> str:
-    """One value of pyproject.toml as it is written there; the oldest supported Python has no TOML reader."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    match = re.search(rf"^{re.escape(key)} = (.+)$", text, re.MULTILINE)
-    assert match, f"pyproject.toml has no {key}"
-    return match[1]
 
 
 def test_the_version_stands_in_pyproject_and_heads_the_changelog_and_is_nowhere_else():
@@ -43,13 +29,6 @@ def test_the_version_stands_in_pyproject_and_heads_the_changelog_and_is_nowhere_
     assert newest and newest[1] == version
     copies = [name for name, text in texts().items() if name.endswith(".py") and f'"{version}"' in text]
     assert copies == []
-
-
-def test_requirements_are_bare_names_and_the_same_for_the_registry():
-    """A pin would make ComfyUI-Manager downgrade what other packs share."""
-    names = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in names)
-    assert ast.literal_eval(project_value("dependencies")) == names
 
 
 def test_the_host_version_has_the_form_that_the_registry_reads():

@@ -30,7 +30,10 @@ def main(arguments: list[str]) -> int:
     common.add_argument("--comfyui", metavar="PATH", help="use this ComfyUI instead of getting one ($COMFYUI_PATH)")
     demo = commands.add_parser("demo", parents=[common], help="draw pictures in a real ComfyUI; they go to output/")
     demo.add_argument("--image", type=Path, metavar="FILE", help="reconstruct this picture instead of a drawn scene")
-    commands.add_parser("test", parents=[common], help="run what CI runs; names of suites select, the rest is pytest's")
+    test = commands.add_parser(
+        "test", parents=[common], help="run what CI runs; names of suites select, the rest is pytest's"
+    )
+    test.add_argument("--frontend", metavar="VERSION", help="test with this version of ComfyUI's editor, or `latest`")
     serve = commands.add_parser("serve", parents=[common], help="open ComfyUI with this pack in the browser")
     serve.add_argument("--port", type=int, default=8188)
     commands.add_parser("bench", parents=[common], help="run the benchmarks; other options go to each of them")
@@ -51,7 +54,7 @@ def main(arguments: list[str]) -> int:
 def run(options: argparse.Namespace, rest: list[str]) -> int:
     """Do what the command line asks for."""
     if options.command == "test":
-        return run_suite(rest, options.comfyui)
+        return run_suite(rest, options.comfyui, options.frontend)
     if options.command == "bench":
         return run_benchmarks(rest, options.comfyui)
     image = options.image.expanduser() if options.command == "demo" and options.image else None

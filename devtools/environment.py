@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import ROOT
-from .steps import SetupError, run_logged, step, timed
+from . import CACHE, ROOT
+from .steps import SetupError, run_logged, say, step, timed
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -83,6 +83,23 @@ def prepare_browser() -> None:
         run_logged(command, "Debian's chromium package", NETWORK_ADVICE)
 
     timed("chromium", install)
+
+
+def prepare_frontend(version: str) -> Path:
+    """Get a version of ComfyUI's editor, `latest` or a number, apart from the environment; returns its web root."""
+    folder = CACHE / "frontend" / version
+    requirement = "comfyui-frontend-package" + ("" if version == "latest" else f"=={version}")
+
+    def install() -> None:
+        pip("install", "--no-deps", "--upgrade", "--target", folder, requirement, what=f"frontend {version}")
+
+    if version == "latest":  # which one that is changes, so it is asked for every time
+        timed("frontend latest", install)
+    else:
+        step(f"frontend {version}", folder / ".stamp", requirement, install)
+    found = next(folder.glob("comfyui_frontend_package-*.dist-info")).name.split("-")[1].removesuffix(".dist")
+    say(f"frontend {found}")
+    return folder / "comfyui_frontend_package" / "static"
 
 
 def pip(*arguments: str | Path, what: str) -> None:

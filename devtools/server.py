@@ -19,6 +19,7 @@ from .host import Host
 from .steps import SetupError
 
 LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # past any proxy of the user
+FRONTEND = "COMFYUI_FRONTEND"  # environment variable: the web root of another frontend than the host's own
 START_SECONDS = 600.0  # 20 s on a free machine
 
 
@@ -62,6 +63,8 @@ class Server:
             *(self.host.python, "main.py", "--port", self.port, "--base-directory", self.base),
             *("--database-url", "sqlite:///:memory:", "--disable-api-nodes", *self.options),
         ]
+        if FRONTEND in os.environ:
+            command += ["--front-end-root", os.environ[FRONTEND]]
         environment = dict(os.environ, PYTHONUNBUFFERED="1")
         if not self.host.is_ours:
             environment["PYTHONDONTWRITEBYTECODE"] = "1"

@@ -10,8 +10,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from . import CACHE, ROOT
-from .environment import PYTHON, prepare_browser, prepare_reference, prepare_requirements, prepare_torch
+from .environment import (
+    PYTHON,
+    prepare_browser,
+    prepare_frontend,
+    prepare_reference,
+    prepare_requirements,
+    prepare_torch,
+)
 from .host import get_host
+from .server import FRONTEND
 from .steps import say
 
 # A process each: unit tests import `taming` by name, the others see it through the running server or the reference's.
@@ -33,12 +41,17 @@ class Tally:
     failed_suites: list[str] = field(default_factory=list)
 
 
-def run_suite(arguments: list[str], comfyui: str | None) -> int:
-    """Run the suites named at the start of `arguments` (all without a name); the rest goes to pytest."""
+def run_suite(arguments: list[str], comfyui: str | None, frontend: str | None = None) -> int:
+    """Run the suites named at the start of `arguments` (all without a name); the rest goes to pytest.
+
+    `frontend` is the version of ComfyUI's editor to test with, or `latest`, instead of the host's own.
+    """
     known = (*CHECKS, *TESTS)
     names = [argument for argument in arguments if argument in known] or list(known)
     pytest_arguments = [argument for argument in arguments if argument not in known]
     environment = _prepare(names, comfyui)
+    if frontend:
+        environment[FRONTEND] = str(prepare_frontend(frontend))
     tally = Tally()
     for name in names:
         start = time.monotonic()

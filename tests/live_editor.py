@@ -6,11 +6,11 @@ from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Page
 
+from devtools.browser import OUR_NODE, open_editor
 from devtools.server import Server
 
-OUR_NODE = "TamingDecode"
-READY = "type => window.LiteGraph?.registered_node_types[type] && window.app?.isGraphReady"
-HOST_NOISE = ("/userdata", "/user.css", "graph accessed before initialization")  # from the host with no pack at all
+# From the host with no pack at all; the last is its own first workflow, whose models it may not look for.
+HOST_NOISE = ("/userdata", "/user.css", "graph accessed before initialization", "/missingModelMetadata")
 TO_PROMPT = "async () => (await app.graphToPrompt()).output"
 
 
@@ -25,13 +25,10 @@ class Editor:
     @classmethod
     def open(cls, server: Server, page: Page, *, is_nodes2: bool, node_type: str = OUR_NODE) -> Editor:
         """Open the editor with the chosen renderer and wait until it knows `node_type`."""
-        server.post("/settings", {"Comfy.VueNodes.Enabled": is_nodes2, "Comfy.TutorialCompleted": True})
         editor = cls(server, page)
         page.on("console", editor._note_message)
         page.on("pageerror", lambda error: editor.complaints.append(str(error)))
-        page.goto(server.url)
-        page.wait_for_function(READY, arg=node_type, timeout=90_000)
-        page.evaluate("app.graph.clear()")
+        open_editor(server, page, is_nodes2=is_nodes2, node_type=node_type)
         return editor
 
     def load(self, workflow: dict[str, Any]) -> None:
@@ -39,8 +36,11 @@ class Editor:
         self.page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
 
     def prompt(self) -> dict[str, Any]:
-        """The API-format prompt that pressing Run would send."""
-        return self.page.evaluate(TO_PROMPT)
+        """The API-format prompt that pressing Run would send, without the pack of each node, which new editors add."""
+        prompt = self.page.evaluate(TO_PROMPT)
+        for node in prompt.values():
+            node["_meta"].pop("cnr_id", None)
+        return prompt
 
     def save(self) -> dict[str, Any]:
         """The UI-format workflow that saving would write."""

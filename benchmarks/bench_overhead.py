@@ -1,6 +1,6 @@
 """What ComfyUI costs: seconds of a node in a running server beside the same call in Python, in a process of its own.
 
-`python3 dev.py bench` runs it, with the tests' own client. Transformer Sample draws whole grids with the embedded class
+`python3 dev.py bench` runs it, with the tests' own client. Sample Tokens draws whole grids with the embedded class
 model, where a step is short and so the host's share is largest, and with random weights of 12 layers x 512; Decode
 Tokens decodes several pictures. The node's time is that between the server's word that it starts and its word that the
 next one does, progress bar and websocket included, with live previews and without. Both sides take turns with torch's

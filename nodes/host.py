@@ -21,6 +21,7 @@ from comfy.cli_args import LatentPreviewMethod, args
 from comfy_execution.graph import ExecutionBlocker
 from PIL import Image
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from ..taming.checkpoints import TransformerPlan, VQGANPlan, embedded_models
 from ..taming.configs import find_preset, preset_names
@@ -98,12 +99,12 @@ def place_transformer(plan: TransformerPlan, precision: Precision) -> ModelPatch
         num_weights = sum(weight.numel() for weight in plan.state_dict.values())
         dtype = _computing_dtype(device, num_weights)
         if precision == "int8":
-            log.info("Load Transformer: int8 is for CPUs; on this device it is %s.", dtype)
+            log.info("Load Token Transformer: int8 is for CPUs; on this device it is %s.", dtype)
     offload_device = comfy.model_management.unet_offload_device()
     to_pack = device.type == "cpu"
     patcher = _patcher(partial(Transformer, plan.config), plan.state_dict, device, offload_device, dtype, to_pack)
     if to_pack:
-        log.info("Load Transformer: %s.", prepare_for_sampling(patcher.model, precision))
+        log.info("Load Token Transformer: %s.", prepare_for_sampling(patcher.model, precision))
     return patcher
 
 
@@ -238,6 +239,24 @@ class Progress:
         cancel_if_asked()
         preview = None if picture is None else ("JPEG", picture, args.preview_size)
         self._bar.update_absolute(done, total, preview)
+
+
+class SamplingProgress(Progress):
+    """Likewise, with a line in the terminal as the host's own samplers have; a picture is shown at its own size."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__(total)
+        self._line = tqdm(total=total, disable=not comfy.utils.PROGRESS_BAR_ENABLED)
+
+    def update(self, done: int, picture: Image.Image | None = None, total: int | None = None) -> None:
+        cancel_if_asked()
+        self._bar.update_absolute(done, total, None if picture is None else ("JPEG", picture, None))
+        self._line.total = total or self._line.total
+        self._line.update(done - self._line.n)
+
+    def close(self) -> None:
+        """End the line."""
+        self._line.close()
 
 
 def wants_previews() -> bool:

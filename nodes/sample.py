@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -11,7 +12,14 @@ from torch import Tensor
 
 from ..taming import conditioning
 from ..taming.errors import ConditionError, TokensError
-from ..taming.sampling import SamplingOptions, check_vocabulary, generate, windows_at_once
+from ..taming.sampling import (
+    SamplingOptions,
+    check_vocabulary,
+    generate,
+    recommended_options,
+    sampling_threads,
+    windows_at_once,
+)
 from . import host
 from .budgets import sample_bytes
 from .conditions import NODES, TEXT_CONDITION
@@ -31,6 +39,9 @@ from .types import (
 
 log = logging.getLogger(__name__)
 
+RECOMMENDED, AS_SET = "recommended", "as set"
+SEARCHES = ["transformer sample", "ksampler", "sampler", "cfg", "denoise", "autoregressive", "generate", "taming"]
+
 
 class TamingSample(io.ComfyNode):
     """TOKENS with unknown cells to TOKENS without."""
@@ -39,10 +50,10 @@ class TamingSample(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="TamingSample",
-            display_name="Transformer Sample",
-            category="Taming",
+            display_name="Sample Tokens",
+            category="Taming/sampling",
             description="Draws every unknown cell of a token grid, left to right and top to bottom; known cells stay.",
-            search_aliases=["sample tokens", "generate tokens", "autoregressive sampler", "token sampler", "taming"],
+            search_aliases=SEARCHES,
             inputs=[
                 TransformerSocket.Input("transformer", tooltip="The model that draws."),
                 TokensSocket.Input("tokens", tooltip="Token grids of any size; a window slides over large ones."),
@@ -55,31 +66,7 @@ class TamingSample(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="Start of the random numbers: the same seed draws the same picture.",
                 ),
-                io.Float.Input(
-                    "temperature",
-                    default=1.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Lower is safer, higher wilder, 0 always takes the likeliest token. 0.8 to 1.1 is usual.",
-                ),
-                io.Int.Input(
-                    "top_k",
-                    default=0,
-                    min=0,
-                    max=65536,
-                    step=1,
-                    tooltip="Draw only from the k likeliest tokens; 0 is off. 100 to 600 makes pictures calmer.",
-                ),
-                io.Float.Input(
-                    "top_p",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Draw only from the likeliest tokens that together reach this probability; 1 is off. "
-                    "0.9 to 0.98 drops unlikely patches.",
-                ),
+                *filter_inputs(),
                 ConditionSocket.Input(
                     "condition", optional=True, tooltip="What to draw, for a transformer that was trained to be told."
                 ),
@@ -92,6 +79,14 @@ class TamingSample(io.ComfyNode):
                     step=0.1,
                     tooltip="How strongly to follow the condition; 1 is off. 1.5 to 4 gives clearer classes and less "
                     "variety, at twice the time. Only for transformers trained with a null condition.",
+                ),
+                io.Combo.Input(
+                    "settings",
+                    options=[RECOMMENDED, AS_SET],
+                    default=RECOMMENDED,
+                    optional=True,
+                    tooltip="recommended: what the model draws best with, in place of temperature, top_k, top_p and "
+                    "guidance_scale; the log says the numbers. as set: the numbers above.",
                 ),
             ],
             outputs=[TokensSocket.Output("tokens", display_name="TOKENS", tooltip="The grids, all cells known.")],
@@ -108,12 +103,56 @@ class TamingSample(io.ComfyNode):
         top_p: float,
         condition: Condition | None = None,
         guidance_scale: float = 1.0,
+        settings: str = AS_SET,  # unlike in the editor: prompts from before there was a choice draw as they did
     ) -> io.NodeOutput:
-        options = SamplingOptions(temperature, top_k, top_p, guidance_scale=guidance_scale)
+        if settings == RECOMMENDED:
+            options = recommend(transformer, condition)
+        else:
+            options = SamplingOptions(temperature, top_k, top_p, guidance_scale=guidance_scale)
         with blaming("tokens", (TokensError, host.NotEnoughMemory)), blaming("condition", ConditionError):
             check_tokens(transformer, tokens)
             told = build_condition(transformer, condition, tokens)
             return io.NodeOutput(Tokens.of(draw(transformer, told, tokens, options, seed), tokens.tokenizer))
+
+
+def filter_inputs() -> list[io.Input]:
+    """Which tokens may be drawn."""
+    return [
+        io.Float.Input(
+            "temperature",
+            default=1.0,
+            min=0.0,
+            max=10.0,
+            step=0.05,
+            tooltip="Lower is safer, higher wilder, 0 always takes the likeliest token. 0.8 to 1.1 is usual.",
+        ),
+        io.Int.Input(
+            "top_k",
+            default=0,
+            min=0,
+            max=65536,
+            step=1,
+            tooltip="Draw only from the k likeliest tokens; 0 is off. 100 to 600 makes pictures calmer.",
+        ),
+        io.Float.Input(
+            "top_p",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip="Draw only from the likeliest tokens that together reach this probability; 1 is off. "
+            "0.9 to 0.98 drops unlikely patches.",
+        ),
+    ]
+
+
+def recommend(transformer: TransformerHandle, condition: Condition | None) -> SamplingOptions:
+    """What the transformer recommends, which the log says too."""
+    options = recommended_options(transformer.model)
+    if condition is None:  # guidance would move away from what is drawn
+        options = replace(options, guidance_scale=1.0)
+    log.info("Sample Tokens: recommended settings of %s: %s.", transformer.name, options)
+    return options
 
 
 def draw(
@@ -127,21 +166,22 @@ def draw(
 
     What is drawn does not depend on how many that are.
     """
-    picture = GrowingPicture(transformer, tokens)
     batch = size = len(tokens.indices)
     drawn: list[Tensor] = []
     first = 0
-    while first < batch:
-        items = slice(first, first + size)
-        picture.part, picture.num_parts = len(drawn), len(drawn) - (first - batch) // size  # rounded up
-        draw_items = partial(_draw_items, transformer, told, tokens, items, options, seed, picture)
-        indices = draw_items() if size == 1 else host.unless_out_of_memory(draw_items)
-        if indices is not None:
-            drawn.append(indices)
-            first += size
-        else:
-            size = -(-size // 2)
-            log.warning("Transformer Sample: out of memory, drawing %d of %d pictures at a time.", size, batch)
+    with GrowingPicture(transformer, tokens) as picture:
+        while first < batch:
+            items = slice(first, first + size)
+            picture.first_item = first
+            picture.part, picture.num_parts = len(drawn), len(drawn) - (first - batch) // size  # rounded up
+            draw_items = partial(_draw_items, transformer, told, tokens, items, options, seed, picture)
+            indices = draw_items() if size == 1 else host.unless_out_of_memory(draw_items)
+            if indices is not None:
+                drawn.append(indices)
+                first += size
+            else:
+                size = -(-size // 2)
+                log.warning("Sample Tokens: out of memory, drawing %d of %d pictures at a time.", size, batch)
     return torch.cat(drawn)
 
 
@@ -156,12 +196,24 @@ def _draw_items(
 ) -> Tensor:
     indices, known = tokens.indices[items], tokens.known[items]
     guided = options.guidance_scale != 1
-    windows = windows_at_once(transformer.model, known, guided)
+    windows = windows_at_once(transformer.model, known, guided, host.cancel_if_asked)
     memory = sample_bytes(transformer.config, len(indices), guided, windows) + picture.memory
-    with host.placed(transformer, memory, picture.companions) as device:
-        grids = (indices.to(device), known.to(device))
-        told = told.some(items)
-        return generate(told, *grids, options=options, seed=seed, first_item=items.start, callback=picture).cpu()
+    side_by_side = -(-known.shape[2] // transformer.config.grid[1])  # windows that are read in one step
+    rows = len(indices) * side_by_side * (2 if guided else 1)
+    with (
+        host.placed(transformer, memory, picture.companions) as device,
+        sampling_threads(transformer.model, rows),
+    ):
+        return generate(
+            told.some(items),
+            indices.to(device),
+            known.to(device),
+            options=options,
+            seed=seed,
+            first_item=items.start,
+            callback=picture,
+            check=host.cancel_if_asked,
+        ).cpu()
 
 
 def check_tokens(transformer: TransformerHandle, tokens: Tokens) -> None:

@@ -2,6 +2,13 @@
 
 from .checkpoints import load_checkpoint, load_transformer, load_vqgan
 from .conditioning import get_condition
-from .sampling import generate_image
+from .sampling import generate_image, recommended_options
 
-__all__ = ["generate_image", "get_condition", "load_checkpoint", "load_transformer", "load_vqgan"]
+__all__ = [
+    "generate_image",
+    "get_condition",
+    "load_checkpoint",
+    "load_transformer",
+    "load_vqgan",
+    "recommended_options",
+]

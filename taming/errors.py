@@ -1,8 +1,22 @@
 """What the library raises when something from outside is wrong: a file, a configuration, an input."""
 
+from collections.abc import Callable
+
 
 class TamingError(ValueError):
-    """Base of every error whose message is meant for the person at the keyboard."""
+    """Base of every error whose message is meant for the person at the keyboard.
+
+    Its classes say that they are built in: ComfyUI puts the module of any other class before the message, which for a
+    pack is a path of the file system.
+    """
+
+    __module__ = "builtins"
+
+    def __init_subclass__(cls) -> None:
+        cls.__module__ = "builtins"
+
+    def __reduce__(self) -> tuple[Callable, tuple]:  # pickle would look for the class among what is built in
+        return _error_by_name, (type(self).__name__, *self.args)
 
 
 class CheckpointError(TamingError):
@@ -27,3 +41,8 @@ class TokensError(TamingError):
 
 class TrainingError(TamingError):
     """A run cannot go on: it diverged, or memory ran out. Its last good state is kept."""
+
+
+def _error_by_name(name: str, *args: object) -> TamingError:
+    """An error as another process raised it."""
+    return globals()[name](*args)

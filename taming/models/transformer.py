@@ -39,6 +39,7 @@ class TransformerConfig:
     grid: tuple[int, int] = (16, 16)  # (h, w) tokens it was trained on
     order: tuple[int, ...] = ()  # cells of that grid in the order that it reads them; empty = row by row
     condition: ConditionConfig = ConditionConfig()
+    recommended: SamplingOptions | None = None  # settings that it draws best with; see `recommended_options`
 
     def __post_init__(self) -> None:
         if self.n_head < 1 or self.n_embd % self.n_head:
@@ -48,6 +49,16 @@ class TransformerConfig:
             )
         if self.order and sorted(self.order) != list(range(self.grid[0] * self.grid[1])):
             raise ConfigError(f"order must name every cell of a grid of {self.grid[0]} x {self.grid[1]} once.")
+        if self.recommended is not None and self.recommended.guidance_scale != 1 and not self.has_null_condition:
+            raise ConfigError(
+                f"recommended.guidance_scale is {self.recommended.guidance_scale:g}, but the model has no null "
+                "condition to guide away from. Set it to 1."
+            )
+
+    @property
+    def has_null_condition(self) -> bool:
+        """Whether it was trained without its condition too, so that guidance has something to move away from."""
+        return self.condition.null_context or self.condition.null_tokens(self.vocab_size) is not None
 
 
 class MLP(nn.Sequential):

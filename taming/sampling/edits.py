@@ -7,6 +7,7 @@ from torch.nn import functional
 from ..errors import TokensError
 from .seeds import cell_ranks
 
+MAX_PATCH = 64  # cells
 TOUCHED = 0.5 / 255  # what an 8-bit mask rounds to black is not masked
 
 
@@ -40,20 +41,44 @@ def forget_cells(mask: Tensor, shape: tuple[int, int, int], factor: int, grow_px
     return touched.expand(shape)
 
 
-def choose_cells(shape: tuple[int, int, int], strength: float, seed: int = 0, among: Tensor | None = None) -> Tensor:
+def choose_cells(
+    shape: tuple[int, int, int], strength: float, seed: int = 0, among: Tensor | None = None, patch: int = 1
+) -> Tensor:
     """Choose a random `strength` share, 0 to 1, of the cells of each item of a (B, h, w) grid; True = forget.
 
-    Under one seed a higher strength forgets the same cells and more. `among`, (B, h, w) bool, limits the choice: the
-    share is then one of its cells.
+    Under one seed a higher strength forgets the same cells and more.
+
+    Args:
+        among: (B, h, w) bool, limits the choice: the share is then one of its cells.
+        patch: cells across a patch of those that are chosen together; 1 chooses each cell by itself.
+
+    Raises:
+        TokensError: a strength or a patch that is none.
     """
     if not 0.0 <= strength <= 1.0:
         raise TokensError(f"strength is {strength}; it is a share of the cells, from 0 (none) to 1 (all).")
-    batch, height, width = shape
-    ranks = cell_ranks(batch, height * width, seed)
-    among = torch.ones_like(ranks, dtype=torch.bool) if among is None else among.cpu().flatten(1)  # (B, h * w)
-    ranks = ranks.masked_fill(~among, height * width).argsort(-1).argsort(-1)
+    if not 1 <= patch <= MAX_PATCH:
+        raise TokensError(f"patch is {patch}; it is a number of cells, from 1 (single ones) to {MAX_PATCH}.")
+    order = _patch_noise(shape, seed, patch).flatten(1)  # (B, h * w)
+    among = torch.ones_like(order, dtype=torch.bool) if among is None else among.cpu().flatten(1)  # (B, h * w)
+    ranks = order.masked_fill(~among, torch.iinfo(order.dtype).max).argsort(dim=-1, stable=True).argsort(-1)
     forget = ranks < (strength * among.sum(-1, keepdim=True).double()).round()
     return forget.view(shape)
+
+
+def _patch_noise(shape: tuple[int, int, int], seed: int, patch: int) -> Tensor:
+    """Random whole numbers, (B, h, w), alike over about `patch` cells: a random order of cells, smoothed by a tent.
+
+    Sums of whole numbers are the same on every machine. The order reaches beyond the grid, so that its edges are no
+    rarer in a patch than its middle.
+    """
+    batch, height, width = shape
+    border = 2 * (patch - 1)
+    ranks = cell_ranks(batch, (height + border) * (width + border), seed)
+    noise = ranks.view(batch, height + border, width + border)
+    for _ in range(2):  # a box twice is a tent
+        noise = noise.unfold(1, patch, 1).sum(-1).unfold(2, patch, 1).sum(-1)
+    return noise
 
 
 def pad_cells(indices: Tensor, known: Tensor, left: int, top: int, right: int, bottom: int) -> tuple[Tensor, Tensor]:

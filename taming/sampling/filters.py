@@ -1,12 +1,21 @@
 """From logits to one token: temperature, top-k, top-p, min-p, then the draw."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..errors import TamingError
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..models.transformer import Transformer
+
+# What a model recommends that does not say so itself; the scale is for models with a null condition.
+TOP_K, TOP_P, GUIDANCE_SCALE = 100, 0.95, 3.0
 
 
 @dataclass(frozen=True)
@@ -25,10 +34,23 @@ class SamplingOptions:
             value = getattr(self, name)
             if not (math.isfinite(value) and 0 <= value <= limit):
                 allowed = "0 or more" if limit == math.inf else f"from 0 to {limit:g}"
-                raise TamingError(f"{name} is {value}; it must be a number {allowed}.")
+                raise ConfigError(f"{name} is {value}; it must be a number {allowed}.")
+
+    def __str__(self) -> str:
+        names = ("temperature", "top_k", "top_p", *(("min_p",) if self.min_p else ()), "guidance_scale")
+        return ", ".join(f"{name} {getattr(self, name):g}" for name in names)
 
 
 PLAIN = SamplingOptions()  # the model's own distribution
+
+
+def recommended_options(transformer: Transformer) -> SamplingOptions:
+    """The settings under which `transformer` draws its best pictures: its own, if its file has any, else usual ones."""
+    config = transformer.config
+    if config.recommended is not None:
+        return config.recommended
+    guidance_scale = GUIDANCE_SCALE if config.has_null_condition else 1.0
+    return SamplingOptions(top_k=TOP_K, top_p=TOP_P, guidance_scale=guidance_scale)
 
 
 def filter_logits(

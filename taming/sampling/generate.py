@@ -34,6 +34,7 @@ def generate(
     seed: int = 0,
     first_item: int = 0,
     callback: Callback | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Draw the cells of `indices`, (B, h, w) int64, that are not `known`, (B, h, w) bool; the others stay as they are.
 
@@ -47,6 +48,7 @@ def generate(
         callback: called after every wave (one cell, unless the grid is larger than the window) with the cells done,
             their total, and copies of the grid so far and of what is known of it; cells not drawn yet hold what came
             in. What it raises ends the sampling.
+        check: called over and over before the first wave, while it is planned what to read; what it raises ends it.
 
     Raises:
         TokensError: the tokens are not of the transformer's vocabulary, or it cannot draw a grid of this size.
@@ -56,7 +58,7 @@ def generate(
     if known.all():
         return indices.clone()
     height, width = indices.shape[1:]
-    plan = plan_visits(condition.transformer, known, options.guidance_scale != 1.0)
+    plan = plan_visits(condition.transformer, known, options.guidance_scale != 1.0, check)
     total = sum(len(wave) for wave in plan)
     bottom, right = _beyond(condition.transformer.config.grid, known)
     indices, known = (F.pad(cells, (0, right, 0, bottom)) for cells in (indices, known))
@@ -101,7 +103,9 @@ def fill_in(
     return canvas.tokens.view_as(indices)
 
 
-def plan_visits(transformer: Transformer, known: Tensor, guided: bool) -> list[list[Read]]:
+def plan_visits(
+    transformer: Transformer, known: Tensor, guided: bool, check: Callable[[], None] = lambda: None
+) -> list[list[Read]]:
     """In which waves `generate` visits the cells that are not `known`, (B, h, w) bool, and what it reads for each."""
     config = transformer.config
     bottom, right = _beyond(config.grid, known)
@@ -113,16 +117,18 @@ def plan_visits(transformer: Transformer, known: Tensor, guided: bool) -> list[l
         cells.pop()
     rows = len(known) * (2 if guided else 1)
     room = KEPT_BYTES // transformer.cache_bytes(rows, config.block_size, torch.float32)
-    waves = plan_waves(cells, grid, config.grid, config.condition)
-    return plan_reads(waves, grid, config.grid, config.condition, config.order, room)
+    waves = plan_waves(cells, grid, config.grid, config.condition, check)
+    return plan_reads(waves, grid, config.grid, config.condition, config.order, room, check)
 
 
-def windows_at_once(transformer: Transformer, known: Tensor, guided: bool) -> int:
+def windows_at_once(
+    transformer: Transformer, known: Tensor, guided: bool, check: Callable[[], None] = lambda: None
+) -> int:
     """Windows whose keys and values are in memory at once while the cells that are not `known`, (B, h, w), are drawn.
 
     Each takes `transformer.cache_bytes` of the whole batch, at most of `config.block_size` tokens.
     """
-    return count_reads(plan_visits(transformer, known, guided), 0).windows
+    return count_reads(plan_visits(transformer, known, guided, check), 0).windows
 
 
 def _beyond(size: tuple[int, int], cells: Tensor) -> tuple[int, int]:

@@ -52,16 +52,18 @@ def transform_image(
     mask: Tensor | None = None,
     options: SamplingOptions = PLAIN,
     callback: Callback | None = None,
+    patch: int = 1,
 ) -> Tensor:
     """Draw a random `strength` share of the tokens of `image`, (B, 3, H, W) in [0, 1], again; same shape and range.
 
-    `mask`, (B or 1, H, W) in [0, 1], limits the choice to tokens that it touches.
+    `mask`, (B or 1, H, W) in [0, 1], limits the choice to tokens that it touches. Tokens are chosen in patches of about
+    `patch` tokens across.
     """
     check_vocabulary(condition.transformer, vqgan.config.num_tokens)
     indices = vqgan.encode(image * 2 - 1).indices
     batch, height, width = indices.shape
     among = None if mask is None else forget_cells(mask.cpu(), (batch, height, width), vqgan.factor)
-    known = ~choose_cells((batch, height, width), strength, seed, among).to(indices.device)
+    known = ~choose_cells((batch, height, width), strength, seed, among, patch).to(indices.device)
     indices = generate(condition, indices, known, options=options, seed=seed, callback=callback)
     return _to_image(vqgan.decode_indices(indices))
 

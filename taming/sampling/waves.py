@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..conditioning import ConditionConfig, Window
@@ -12,13 +12,20 @@ from .windows import window_at
 
 
 def plan_waves(
-    cells: Sequence[int], grid: tuple[int, int], size: tuple[int, int], condition: ConditionConfig
+    cells: Sequence[int],
+    grid: tuple[int, int],
+    size: tuple[int, int],
+    condition: ConditionConfig,
+    check: Callable[[], None] = lambda: None,
 ) -> list[list[int]]:
     """Sort `cells`, numbers of a grid of at least `size` in the order in which they are read, into waves.
 
     A cell comes in a later wave than every other one of `cells` that its window shows before it, and no wave holds
     more cells than windows fit side by side: an empty grid needs no more, and each costs memory. At the left edge
     windows show all their columns of the row above, so a row starts one window's width behind the row above it.
+
+    `check` is called once in a row of the grid; what it raises ends the planning, which takes minutes for a million
+    cells.
     """
     limit = math.ceil(grid[1] / size[1])
     if limit == 1 or grid == size:
@@ -31,6 +38,7 @@ def plan_waves(
         row, column = divmod(cell, grid[1])
         window = window_at(cell, grid, size, condition)
         if row != above_row:
+            check()
             above_row, above = row, [max(column) for column in zip(*wave_of[window.top : row], strict=True)]
         shown = wave_of[row][window.left : column] + above[window.left : window.left + window.width]
         number = max(1 + max(shown, default=-1), first_open)
@@ -45,7 +53,7 @@ def plan_waves(
     return waves
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there is one for each cell
 class Read:
     """What is read of a window before one of its cells is drawn."""
 
@@ -65,17 +73,20 @@ def plan_reads(
     condition: ConditionConfig,
     order: Sequence[int] = (),
     room: int | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> list[list[Read]]:
     """What every cell of every wave reads, if a window is kept for as long as cells to come go on in it.
 
     Args:
         order: cells of a grid of `size` in the order in which they are read, where that is not row by row.
         room: windows that may be kept; more than these only from one wave to the next. None keeps them all.
+        check: called once in a wave; what it raises ends the planning.
     """
     ends = {cell: end for end, cell in enumerate(order)}
     uses: defaultdict[Window, deque[tuple[int, int]]] = defaultdict(deque)  # (number of the wave, end) of each cell
     windows = {}
     for number, wave in enumerate(waves):
+        check()
         for cell in wave:
             window = windows[cell] = window_at(cell, grid, size, condition)
             row, column = divmod(cell, grid[1])
@@ -84,6 +95,7 @@ def plan_reads(
     held: dict[Window, int] = {}  # cells read of each window
     plan: list[list[Read]] = []
     for number, wave in enumerate(waves):
+        check()
         plan.append([])
         for cell in wave:
             window, to_come = windows[cell], uses[windows[cell]]

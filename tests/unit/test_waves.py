@@ -119,3 +119,17 @@ def test_an_order_says_what_comes_before_a_cell():
     order = [3, 1, 0, 2]
     plan = plan_reads([[1], [2]], (2, 2), (2, 2), CLASSES, order)
     assert [(wave[0].cell, wave[0].start, wave[0].end) for wave in plan] == [(1, 0, 1), (2, 1, 3)]
+
+
+def test_planning_asks_often_whether_to_go_on_and_ends_when_told():
+    """A grid of 2048 x 2048 took minutes to plan, in which nobody could cancel it."""
+    grid, asked = (64, 64), []
+
+    def check() -> None:
+        asked.append(1)
+        if len(asked) == 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plan_reads(plan_waves(range(64 * 64), grid, (16, 16), CLASSES, check), grid, (16, 16), CLASSES, check=check)
+    assert len(asked) == 100  # 64 of them for the rows of the grid, the others for waves

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .box_maps import TamingBoxesToMap
 from .boxes import TamingBoxCondition
 from .codec import TamingDecode, TamingEncode
 from .conditions import TamingClassCondition, TamingPromptCondition
 from .edits import TamingForgetTokens, TamingPadTokens
 from .host import register_folders
+from .host_events import report_warnings
 from .loaders import TamingLoadTransformer, TamingLoadVQGAN
 from .maps import TamingImageCondition
 from .recipes import TamingRecipe
@@ -24,8 +26,9 @@ class TamingExtension(ComfyExtension):
     """What ComfyUI loads."""
 
     async def on_load(self) -> None:
-        """Make the model folders known before any schema lists them."""
+        """Make the model folders known before any schema lists them, and the editor aware of warnings."""
         register_folders()
+        report_warnings(__name__.rpartition(".")[0])
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node of the pack, in the order that a workflow uses them."""
@@ -38,6 +41,7 @@ class TamingExtension(ComfyExtension):
             TamingPadTokens,
             TamingClassCondition,
             TamingPromptCondition,
+            TamingBoxesToMap,
             TamingImageCondition,
             TamingBoxCondition,
             TamingTextCondition,

@@ -12,7 +12,7 @@ from ..taming.conditioning.boxes import encode_boxes
 from ..taming.conditioning.labels import find_labels
 from ..taming.errors import ConditionError
 from ..taming.wording import shorten
-from .conditions import check_node
+from .conditions import BOX_CONDITION, check_node
 from .errors import blaming
 from .types import Condition, ConditionSocket, TransformerHandle, TransformerSocket
 
@@ -28,10 +28,17 @@ class TamingBoxCondition(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="TamingBoxCondition",
-            display_name="Box Condition",
-            category="Taming",
+            display_name=BOX_CONDITION,
+            category="Taming/conditioning",
             description="Tells a transformer that was trained on scenes which objects to draw where.",
-            search_aliases=["bounding boxes", "layout to image", "scene layout", "objects", "taming"],
+            search_aliases=[
+                "bounding boxes",
+                "regional prompt",
+                "layout to image",
+                "scene layout",
+                "objects",
+                "taming",
+            ],
             inputs=[
                 TransformerSocket.Input("transformer", tooltip="The transformer that will draw the objects."),
                 io.MultiType.Input(
@@ -63,7 +70,7 @@ class TamingBoxCondition(io.ComfyNode):
                 ),
             ],
             outputs=[
-                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Transformer Sample."),
+                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Sample Tokens."),
             ],
         )
 
@@ -72,7 +79,7 @@ class TamingBoxCondition(io.ComfyNode):
         cls, transformer: TransformerHandle, boxes: Any, labels: str = "", width: int = 1024, height: int = 1024
     ) -> io.NodeOutput:
         with blaming("transformer"):
-            config = check_node(transformer, "Box Condition")
+            config = check_node(transformer, BOX_CONDITION)
         with blaming("boxes"):
             frames = frames_of(boxes)
         layouts = tuple(read_layout(config, frame, labels, (width, height)) for frame in frames)
@@ -102,9 +109,9 @@ def read_layout(config: ConditionConfig, entries: list[Any], labels: str, size_p
     assert config.boxes is not None
     layout = []
     for number, (entry, name) in enumerate(zip(entries, label_names(entries, labels), strict=True), start=1):
-        with blaming(f"boxes: box {number}"):
+        with blaming(f"boxes, box {number}"):
             place = place_of(entry, size_px)
-        with blaming("labels" if labels.strip() else f"boxes: box {number}"):
+        with blaming("labels" if labels.strip() else f"boxes, box {number}"):
             (label,) = find_labels(config, config.boxes.num_tokens, [name])
         layout.append(Box(label, *place))
     with blaming("boxes"):  # sampling would refuse them too, when they are shuffled and their numbers mean nothing
@@ -128,7 +135,7 @@ def label_names(entries: list[Any], labels: str) -> list[str]:
     names = [own_name(entry) for entry in entries]
     if "" in names:
         raise ConditionError(
-            f"boxes: box {names.index('') + 1} does not say what it is. Write a class as its description, or list "
+            f"Box {names.index('') + 1} of boxes does not say what it is. Write a class as its description, or list "
             "the classes of all boxes in labels."
         )
     return names

@@ -30,9 +30,9 @@ class TamingEncode(io.ComfyNode):
         return io.Schema(
             node_id="TamingEncode",
             display_name="Encode to Tokens",
-            category="Taming",
+            category="Taming/tokens",
             description="Turns pictures into grids of tokens: for every patch, the number of the most similar code.",
-            search_aliases=["encode image", "image to tokens", "tokenize", "vqgan encode", "taming"],
+            search_aliases=["vae encode", "vqgan encode", "encode image", "image to tokens", "tokenize", "taming"],
             inputs=[
                 VQGANSocket.Input("vqgan", tooltip="The VQGAN whose codes the tokens will name."),
                 io.Image.Input(
@@ -61,9 +61,9 @@ class TamingDecode(io.ComfyNode):
         return io.Schema(
             node_id="TamingDecode",
             display_name="Decode Tokens",
-            category="Taming",
+            category="Taming/tokens",
             description="Turns grids of tokens back into pictures.",
-            search_aliases=["decode tokens", "tokens to image", "detokenize", "vqgan decode", "taming"],
+            search_aliases=["vae decode", "vqgan decode", "tokens to image", "detokenize", "taming"],
             inputs=[
                 VQGANSocket.Input("vqgan", tooltip="The VQGAN that the tokens belong to."),
                 TokensSocket.Input("tokens", tooltip="Token grids with every cell known."),

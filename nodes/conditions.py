@@ -10,13 +10,15 @@ from ..taming.errors import ConditionError
 from .errors import blaming
 from .types import Condition, ConditionSocket, PromptTokens, TransformerHandle, TransformerSocket
 
-CLASS_CONDITION, PROMPT_CONDITION, TEXT_CONDITION = "Class Condition", "Prompt Condition", "Text Condition"
+CLASS_CONDITION, PROMPT_CONDITION = "Class Condition (Taming)", "Prompt Condition (Taming)"
+IMAGE_CONDITION, BOX_CONDITION = "Image Condition (Taming)", "Box Condition (Taming)"
+TEXT_CONDITION = "Text Condition (Taming)"
 # The nodes for each kind of transformer, the usual one first.
 NODES: dict[str, tuple[str, ...]] = {
     "class": (CLASS_CONDITION,),
     "words": (PROMPT_CONDITION, CLASS_CONDITION),  # a class name is a prompt
-    "boxes": ("Box Condition",),
-    **dict.fromkeys(MAP_KINDS, ("Image Condition",)),
+    "boxes": (BOX_CONDITION,),
+    **dict.fromkeys(MAP_KINDS, (IMAGE_CONDITION,)),
 }
 
 
@@ -28,22 +30,22 @@ class TamingClassCondition(io.ComfyNode):
         return io.Schema(
             node_id="TamingClassCondition",
             display_name=CLASS_CONDITION,
-            category="Taming",
+            category="Taming/conditioning",
             description="Tells a transformer that was trained on labeled pictures which class to draw.",
-            search_aliases=["class label", "class conditional", "label", "imagenet class", "taming"],
+            search_aliases=["class label", "class conditional", "imagenet", "prompt", "conditioning", "taming"],
             inputs=[
                 TransformerSocket.Input("transformer", tooltip="The transformer whose classes the label names."),
                 io.String.Input(
                     "label",
-                    default="0",
+                    default="alpine",
                     placeholder="alpine, beach",
-                    tooltip="A class name, a class number, or several separated by commas, one for each picture of the "
+                    tooltip="A class name, a class number, or several separated by commas, which take turns in the "
                     "batch. The embedded model knows alpine, sunset_sea, desert, pine_forest, night, winter, aurora, "
                     "beach, city_night, autumn, volcano, canyon.",
                 ),
             ],
             outputs=[
-                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Transformer Sample."),
+                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Sample Tokens."),
             ],
         )
 
@@ -65,9 +67,17 @@ class TamingPromptCondition(io.ComfyNode):
         return io.Schema(
             node_id="TamingPromptCondition",
             display_name=PROMPT_CONDITION,
-            category="Taming",
+            category="Taming/conditioning",
             description="Tells a transformer that was trained on words what to draw, in a short prompt.",
-            search_aliases=["prompt", "text to image", "caption", "negative prompt", "words", "taming"],
+            search_aliases=[
+                "clip text encode",
+                "prompt",
+                "text to image",
+                "negative prompt",
+                "caption",
+                "words",
+                "taming",
+            ],
             inputs=[
                 TransformerSocket.Input("transformer", tooltip="The transformer that will draw by the prompt."),
                 io.String.Input(
@@ -76,8 +86,8 @@ class TamingPromptCondition(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     placeholder="a red boat on a lake at sunset",
-                    tooltip="What to draw, for the whole batch. Words that the transformer does not know are named in "
-                    "the log and ignored. Empty draws whatever it likes.",
+                    tooltip="What to draw, for the whole batch. Words that the transformer does not know are ignored, "
+                    "and the editor names them. Empty draws whatever it likes.",
                 ),
                 io.String.Input(
                     "negative",
@@ -86,12 +96,11 @@ class TamingPromptCondition(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     placeholder="clouds, trees",
-                    tooltip="What to avoid. It works with a guidance_scale above 1 in Transformer Sample; 2 to 4 is "
-                    "usual.",
+                    tooltip="What to avoid. It works with a guidance_scale above 1 in Sample Tokens; 2 to 4 is usual.",
                 ),
             ],
             outputs=[
-                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Transformer Sample."),
+                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Sample Tokens."),
             ],
         )
 
@@ -120,7 +129,7 @@ def check_node(transformer: TransformerHandle, node: str) -> ConditionConfig:
         right_nodes = (TEXT_CONDITION,)
     if not right_nodes:
         raise ConditionError(
-            f"{transformer.name} needs no condition ({config.kind}). Leave that input of Transformer Sample open."
+            f"{transformer.name} needs no condition ({config.kind}). Leave that input of Sample Tokens open."
         )
     if node not in right_nodes:
         by = "text" if right_nodes[0] == TEXT_CONDITION else config.kind

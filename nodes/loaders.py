@@ -31,9 +31,9 @@ class TamingLoadVQGAN(io.ComfyNode):
         return io.Schema(
             node_id="TamingLoadVQGAN",
             display_name="Load VQGAN",
-            category="Taming",
+            category="Taming/loaders",
             description="Loads a VQGAN, which turns pictures into grids of tokens and back.",
-            search_aliases=["vqgan", "taming", "image tokenizer", "load tokenizer", "codebook", "vq-vae"],
+            search_aliases=["load vae", "image tokenizer", "load tokenizer", "codebook", "vq-vae", "taming"],
             inputs=[
                 io.Combo.Input(
                     "vqgan_name",
@@ -47,6 +47,7 @@ class TamingLoadVQGAN(io.ComfyNode):
                     default=host.AUTO,
                     options=host.config_names(host.VQGAN_FOLDER),
                     tooltip=CONFIG_TOOLTIP,
+                    advanced=True,
                 ),
             ],
             outputs=[VQGANSocket.Output("vqgan", display_name="VQGAN", tooltip="For the encoding and decoding nodes.")],
@@ -76,10 +77,18 @@ class TamingLoadTransformer(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="TamingLoadTransformer",
-            display_name="Load Transformer",
-            category="Taming",
+            display_name="Load Token Transformer",
+            category="Taming/loaders",
             description="Loads a transformer, which draws tokens one by one, with the VQGAN that its tokens come from.",
-            search_aliases=["taming", "net2net", "autoregressive", "token transformer", "gpt", "load transformer"],
+            search_aliases=[
+                "load checkpoint",
+                "load diffusion model",
+                "load transformer",
+                "net2net",
+                "autoregressive",
+                "gpt",
+                "taming",
+            ],
             inputs=[
                 io.Combo.Input(
                     "transformer_name",
@@ -94,6 +103,7 @@ class TamingLoadTransformer(io.ComfyNode):
                     default=host.AUTO,
                     options=host.config_names(host.TRANSFORMER_FOLDER),
                     tooltip=CONFIG_TOOLTIP,
+                    advanced=True,
                 ),
                 io.Combo.Input(
                     "precision",
@@ -103,6 +113,7 @@ class TamingLoadTransformer(io.ComfyNode):
                     tooltip="Numbers that the weights are kept in. auto: bf16 on a GPU that computes in it, else fp32. "
                     "On a CPU, fp16 draws about twice as fast and now and then another token; int8 is faster still "
                     "with a large model and draws similar pictures.",
+                    advanced=True,
                 ),
             ],
             outputs=[

@@ -14,7 +14,7 @@ from ..taming.errors import ConditionError
 from . import host
 from .budgets import encode_bytes
 from .codec import as_rgb, crop
-from .conditions import check_node
+from .conditions import IMAGE_CONDITION, check_node
 from .errors import blaming
 from .types import Condition, ConditionSocket, MapTokens, TransformerHandle, TransformerSocket, VQGANHandle
 
@@ -26,11 +26,11 @@ class TamingImageCondition(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="TamingImageCondition",
-            display_name="Image Condition",
-            category="Taming",
+            display_name=IMAGE_CONDITION,
+            category="Taming/conditioning",
             description="Tells a transformer what to draw where: by a segmentation map or a depth map, whichever the "
             "transformer was trained on.",
-            search_aliases=["segmentation condition", "depth condition", "semantic map", "control image", "taming"],
+            search_aliases=["controlnet", "segmentation map", "depth map", "semantic map", "control image", "taming"],
             inputs=[
                 TransformerSocket.Input("transformer", tooltip="The transformer that will draw by the map."),
                 io.Image.Input(
@@ -46,17 +46,18 @@ class TamingImageCondition(io.ComfyNode):
                     options=[host.AUTO, *PALETTES],
                     tooltip="Which colors stand for which label. auto takes those of the pictures that the transformer "
                     "was trained on. Without effect on gray label images and on depth.",
+                    advanced=True,
                 ),
             ],
             outputs=[
-                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Transformer Sample."),
+                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Sample Tokens."),
             ],
         )
 
     @classmethod
     def execute(cls, transformer: TransformerHandle, image: Tensor, palette: str = host.AUTO) -> io.NodeOutput:
         with blaming("transformer"):
-            config = check_node(transformer, "Image Condition")
+            config = check_node(transformer, IMAGE_CONDITION)
             stage = cond_stage_of(transformer)
         with blaming("image"):
             maps = encode_maps(config, stage, crop(as_rgb(image), stage.config.factor), palette)

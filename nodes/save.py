@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from . import host
 from .errors import blaming
+from .host_events import show_text
 from .train_start import save_transformer, save_vqgan
 from .types import TransformerHandle, TransformerSocket, VQGANHandle, VQGANSocket
 
@@ -27,9 +29,9 @@ class TamingSaveVQGAN(io.ComfyNode):
         return io.Schema(
             node_id="TamingSaveVQGAN",
             display_name="Save VQGAN",
-            category="Taming",
+            category="Taming/loaders",
             description="Saves a VQGAN into models/vqgan, as a safetensors file that describes itself.",
-            search_aliases=["save tokenizer", "export vqgan", "save checkpoint", "taming"],
+            search_aliases=["save vae", "save tokenizer", "export vqgan", "save checkpoint", "taming"],
             is_output_node=True,
             inputs=[
                 VQGANSocket.Input("vqgan", tooltip="The VQGAN to save."),
@@ -43,8 +45,7 @@ class TamingSaveVQGAN(io.ComfyNode):
         with blaming("filename_prefix"):
             path = host.numbered_path(host.VQGAN_FOLDER, filename_prefix, [".safetensors"])[0]
         save_vqgan(vqgan, path)
-        log.info("Saved %s.", path)
-        return io.NodeOutput()
+        return saved(path)
 
 
 class TamingSaveTransformer(io.ComfyNode):
@@ -54,10 +55,10 @@ class TamingSaveTransformer(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="TamingSaveTransformer",
-            display_name="Save Transformer",
-            category="Taming",
+            display_name="Save Token Transformer",
+            category="Taming/loaders",
             description="Saves a transformer into models/taming_transformers, with its VQGAN in a file beside it.",
-            search_aliases=["save transformer", "export transformer", "save checkpoint", "taming"],
+            search_aliases=["save transformer", "export transformer", "save checkpoint", "save model", "taming"],
             is_output_node=True,
             inputs=[
                 TransformerSocket.Input("transformer", tooltip="The transformer to save, with its VQGANs."),
@@ -81,5 +82,12 @@ class TamingSaveTransformer(io.ComfyNode):
             first_stage = beside
         with blaming("transformer"):
             save_transformer(transformer, path, first_stage)
-        log.info("Saved %s.", path)
-        return io.NodeOutput()
+        return saved(path)
+
+
+def saved(path: Path) -> io.NodeOutput:
+    """The output of a node that has written `path`: nothing, and the path on the node and in the log."""
+    log.info("Saved %s.", path)
+    text = f"Saved {path}"
+    show_text(text)  # on the node; what `ui` has is for the history and whoever reads it
+    return io.NodeOutput(ui=ui.PreviewText(text))

@@ -19,7 +19,7 @@ class TamingTextCondition(io.ComfyNode):
         return io.Schema(
             node_id="TamingTextCondition",
             display_name=TEXT_CONDITION,
-            category="Taming",
+            category="Taming/conditioning",
             description="Tells a transformer that was trained on captions what to draw, in the words that a text "
             "encoder read.",
             search_aliases=["text to image", "prompt", "conditioning", "cross attention", "clip condition", "taming"],
@@ -32,7 +32,7 @@ class TamingTextCondition(io.ComfyNode):
                 ),
             ],
             outputs=[
-                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Transformer Sample."),
+                ConditionSocket.Output("condition", display_name="CONDITION", tooltip="For Sample Tokens."),
             ],
         )
 

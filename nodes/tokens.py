@@ -13,9 +13,10 @@ from .types import Tokens, TokensSocket, VQGANHandle, VQGANSocket
 log = logging.getLogger(__name__)
 
 MAX_SIDE_PX = 16384  # the host's own limit
+MAX_BATCH_SIZE = 4096
 SIZE_ADVICE = (
-    "Transformers draw best at the size that they were trained on, 128 for the embedded model and 256 for most "
-    "published ones; over larger pictures a window slides."
+    "0 is the size that the model was trained on, which it draws best: 128 for the embedded model and 256 for most "
+    "published ones. Over larger pictures a window slides; let landscapes grow in width alone."
 )
 
 
@@ -27,23 +28,30 @@ class TamingEmptyTokens(io.ComfyNode):
         return io.Schema(
             node_id="TamingEmptyTokens",
             display_name="Empty Tokens",
-            category="Taming",
-            description="An empty grid of tokens, for Transformer Sample to draw a picture in.",
-            search_aliases=["empty tokens", "blank tokens", "new tokens", "empty latent", "taming"],
+            category="Taming/tokens",
+            description="An empty grid of tokens, for Sample Tokens to draw a picture in.",
+            search_aliases=[
+                "empty tokens",
+                "blank tokens",
+                "new tokens",
+                "empty latent image",
+                "text to image",
+                "taming",
+            ],
             inputs=[
                 VQGANSocket.Input("vqgan", tooltip="The VQGAN that will decode the tokens: it sets their size."),
                 io.Int.Input(
                     "width",
-                    default=256,
-                    min=8,
+                    default=0,
+                    min=0,
                     max=MAX_SIDE_PX,
                     step=8,
                     tooltip=f"Width of the picture in pixels. {SIZE_ADVICE}",
                 ),
                 io.Int.Input(
                     "height",
-                    default=256,
-                    min=8,
+                    default=0,
+                    min=0,
                     max=MAX_SIDE_PX,
                     step=8,
                     tooltip=f"Height of the picture in pixels. {SIZE_ADVICE}",
@@ -52,7 +60,7 @@ class TamingEmptyTokens(io.ComfyNode):
                     "batch_size",
                     default=1,
                     min=1,
-                    max=4096,
+                    max=MAX_BATCH_SIZE,
                     step=1,
                     tooltip="How many pictures to draw at once. More take more memory; picture i of a seed is the same "
                     "in a batch of any size.",
@@ -63,16 +71,24 @@ class TamingEmptyTokens(io.ComfyNode):
 
     @classmethod
     def execute(cls, vqgan: VQGANHandle, width: int, height: int, batch_size: int) -> io.NodeOutput:
+        if not 1 <= batch_size <= MAX_BATCH_SIZE:  # the host does not check numbers that come over a link
+            raise TamingError(f"batch_size is {batch_size}; it must be from 1 to {MAX_BATCH_SIZE}.")
         columns, rows = _cells("width", width, vqgan), _cells("height", height, vqgan)
         blank = torch.zeros(1, 1, 1, dtype=torch.int64).expand(batch_size, rows, columns)  # takes no memory
         return io.NodeOutput(Tokens(blank, blank.bool().expand(batch_size, rows, columns), vqgan.tokenizer))
 
 
 def _cells(name: str, side_px: int, vqgan: VQGANHandle) -> int:
+    if not 0 <= side_px <= MAX_SIDE_PX:
+        raise TamingError(
+            f"{name} is {side_px} px; it must be from 1 to {MAX_SIDE_PX}, or 0 for the size that the model was trained "
+            "on."
+        )
     factor = vqgan.config.factor
+    side_px = side_px or vqgan.config.resolution
     cells = side_px // factor
     if not cells:
-        raise TamingError(f"{name}: {side_px} px is less than one token of {vqgan.tokenizer.name}, {factor} px.")
+        raise TamingError(f"{name} is {side_px} px, less than one token of {vqgan.tokenizer.name}, {factor} px.")
     if side_px % factor:
         log.warning("Empty Tokens: %s %d px cut to %d, a multiple of %d px.", name, side_px, cells * factor, factor)
     return cells

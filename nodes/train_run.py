@@ -27,6 +27,11 @@ RUN_TOOLTIP = (
 )
 CANCELED = "Training stopped after %d of %d steps. All of it is kept in %s: run the same again to continue."
 BEGUN_FILE = "begun"
+ENOUGH_PICTURES = 200
+FEW_PICTURES = (
+    "{count} pictures are few: the model learns them by heart. From about {enough} on it learns what they have in "
+    "common."
+)
 
 
 def train_in(
@@ -55,7 +60,8 @@ def train_in(
         with blaming("recipe"):
             task = make_task(recipe, data, cache, device)
             pictures.is_cancelable = False  # half a step could not be saved
-            view = TrainingView(recipe.num_steps, task.main_figure, out, make_painter(task, data))
+            warnings = warn_of_few(len(pictures))
+            view = TrainingView(recipe.num_steps, task.main_figure, out, make_painter(task, data), warnings)
             try:
                 train(task, recipe, out, on_step=view, processes=OneProcess(device))
             except host.Canceled:
@@ -63,6 +69,15 @@ def train_in(
                 raise
             finally:
                 view.close()
+
+
+def warn_of_few(count: int) -> list[str]:
+    """What is said, and logged, about a run on that many pictures."""
+    if count >= ENOUGH_PICTURES:
+        return []
+    warning = FEW_PICTURES.format(count=count, enough=ENOUGH_PICTURES)
+    log.warning("%s", warning)
+    return [warning]
 
 
 def is_finished(out: Path, recipe: Recipe) -> bool:

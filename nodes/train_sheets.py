@@ -24,7 +24,8 @@ from .budgets import decode_bytes
 from .types import VQGANHandle
 
 COLUMNS = 4
-PICTURE_PX = 120
+PICTURE_PX, SINGLE_PX = 112, 230  # of a picture where there are up to COLUMNS in a row, and of the only one
+FONT_PX = 16
 
 
 class ReconstructionSheet:
@@ -43,7 +44,7 @@ class ReconstructionSheet:
                 again = self._model.decode(self._model.encode_latents(pixels))
             else:
                 again, _ = self._model(pixels)
-        return _sheet([(self._pixels, "held out"), (again, "made of its tokens")], columns=len(again))
+        return _sheet([(self._pixels, "held out"), (again, "from tokens")])
 
 
 class SampleSheet:
@@ -59,7 +60,7 @@ class SampleSheet:
         grids = _drawn(self._model, get_condition(self._model, told, batch_size=COLUMNS))
         names = [config.names[label] if config.names else "" for label in labels] if told else [""] * COLUMNS
         pictures = _decoded(self._vqgan, grids).split(1)
-        return _sheet(list(zip(pictures, names, strict=True)), COLUMNS)
+        return _sheet(list(zip(pictures, names, strict=True)))
 
 
 class ToldSheet:
@@ -77,7 +78,7 @@ class ToldSheet:
     def __call__(self, step: int) -> Image.Image:
         grids = _drawn(self._model, Condition(self._model, FixedPrefix(self._prefix), None, self._context))
         rows = [(_decoded(self._vqgan, self._tokens), "held out"), (_decoded(self._vqgan, grids), "told the same")]
-        return _sheet(rows, columns=len(grids))
+        return _sheet(rows)
 
 
 def _spread(count: int) -> list[int]:
@@ -108,12 +109,15 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         model.train()
 
 
-def _sheet(rows: list[tuple[Tensor, str]], columns: int) -> Image.Image:
-    """Pictures (B, 3, H, W) in [-1, 1], each batch under its label, as small ones."""
+def _sheet(batches: list[tuple[Tensor, str]]) -> Image.Image:
+    """Pictures (B, 3, H, W) in [-1, 1], each batch under its label and in a row of its own, unless all fit into one."""
     pictures, labels = [], []
-    for pixels, label in rows:
+    count = sum(len(pixels) for pixels, _ in batches)
+    columns = count if count <= COLUMNS else max(len(pixels) for pixels, _ in batches)
+    side_px = SINGLE_PX if columns == 2 else PICTURE_PX
+    for pixels, label in batches:
         for picture in host.to_image(pixels).cpu().float():
             image = Image.fromarray((picture * 255).byte().numpy())
-            pictures.append(ImageOps.contain(image, (PICTURE_PX, PICTURE_PX)))
+            pictures.append(ImageOps.contain(image, (side_px, side_px), Image.Resampling.LANCZOS))
             labels.append(label)
-    return labelled_sheet(pictures, labels, columns)
+    return labelled_sheet(pictures, labels, columns, FONT_PX)

@@ -41,8 +41,8 @@ class TamingTrainTransformer(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="TamingTrainTransformer",
-            display_name="Train Transformer",
-            category="Taming",
+            display_name="Train Token Transformer",
+            category="Taming/training",
             description="Trains a transformer to draw pictures as the tokens of a VQGAN: by class or by words, where "
             "they are given. Cancel keeps the work, and running it again continues.",
             search_aliases=[
@@ -125,9 +125,9 @@ class TamingTrainTransformer(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(
         cls,
-        recipe: list[None],
-        vqgan: list[None],
-        run: list[str] | None,
+        recipe: list[None] | None = None,  # the host asks even where it is not connected
+        vqgan: list[None] | None = None,
+        run: list[str] | None = None,
         images: list[None] | None = None,
         labels: list[None] | None = None,
         transformer: list[None] | None = None,

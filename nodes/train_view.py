@@ -1,22 +1,30 @@
-"""What a training node shows while it runs: the loss curve, above what the model can do so far."""
+"""What a training node shows while it runs: the loss curve, what to know, and what the model can do so far."""
 
 from __future__ import annotations
 
+import json
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from ..taming.training.chart import PAPER, loss_chart
+from ..taming.training.chart import FONT_PX, INK, PAPER, loss_chart
+from ..taming.training.diagnosis import remark
+from ..taming.training.loop import LOG_FILE
 from . import host
 from .train_losses import LOSS_FILE, read_losses
 
 SHARE = 0.08  # of the time so far that showing pictures may take
 FIRST_SECONDS = 2.0  # before the first picture: its cost is not known yet
 INTERVAL_SECONDS = 2.0  # between pictures, at least
-WIDTH_PX, CHART_PX = 512, 190
+WIDTH_PX, CHART_PX = 480, 160
+LINE_PX, MARGIN_PX = FONT_PX + 5, 8
+LINE_LENGTH = 58  # characters of that font that a line has room for
+MAX_HEIGHT_PX = 512  # the host scales the longer side to this, and narrower text cannot be read
+WARNING_INK = (180, 70, 0)
 
 Painter = Callable[[int], Image.Image | None]  # given the step, a sheet of what the model makes
 
@@ -24,10 +32,14 @@ Painter = Callable[[int], Image.Image | None]  # given the step, a sheet of what
 class TrainingView:
     """Called after every step: keeps the losses, moves the progress bar, shows pictures, and lets the user cancel."""
 
-    def __init__(self, num_steps: int, figure: str, out: Path, paint: Painter | None) -> None:
+    def __init__(
+        self, num_steps: int, figure: str, out: Path, paint: Painter | None, warnings: Sequence[str] = ()
+    ) -> None:
         self.done = 0  # steps, earlier runs included
         self._losses: dict[int, float] = {}  # those known of these steps
         self._num_steps, self._figure, self._paint, self._out = num_steps, figure, paint, out
+        self._warnings = warnings  # that hold all along
+        self._first: int | None = None  # step of this session
         self._file = None
         self._progress = host.Progress(num_steps)
         self._started = time.monotonic()
@@ -37,6 +49,7 @@ class TrainingView:
         if self._file is None:
             self._losses = {earlier: loss for earlier, loss in read_losses(self._out).items() if earlier < step}
             self._file = (self._out / LOSS_FILE).open("a", encoding="ascii", buffering=1)
+        self._first = step if self._first is None else self._first
         self.done = step + 1
         self._losses[step] = figures[self._figure]
         self._file.write(f"{step},{figures[self._figure]}\n")
@@ -62,16 +75,66 @@ class TrainingView:
         sheet = None if self._paint is None else host.unless_out_of_memory(partial(self._paint, step))
         if sheet is None:
             self._paint = None
-        picture = chart if sheet is None else _stacked(chart, sheet)
+        texts = [_text([self._time_left(step)], INK), _text(self._all_warnings(), WARNING_INK)]
+        picture = _stacked([chart, *(text for text in texts if text is not None)], sheet)
         end = time.monotonic()
         self._last_cost = end - start
         self._spent += self._last_cost
         self._due = end + INTERVAL_SECONDS
         return picture
 
+    def _time_left(self, step: int) -> str:
+        assert self._first is not None
+        taken = step + 1 - self._first
+        seconds = (time.monotonic() - self._started) / taken * (self._num_steps - step - 1)
+        return f"Step {step + 1} of {self._num_steps}, {in_words(seconds)} left"
 
-def _stacked(above: Image.Image, below: Image.Image) -> Image.Image:
-    both = Image.new("RGB", (max(above.width, below.width), above.height + below.height), PAPER)
-    both.paste(above, (0, 0))
-    both.paste(below, (0, above.height))
-    return both
+    def _all_warnings(self) -> list[str]:
+        """Those that hold all along, and that of the last evaluation."""
+        warning = remark(_last_row(self._out / LOG_FILE))
+        return [*self._warnings, *([warning] if warning else [])]
+
+
+def in_words(seconds: float) -> str:
+    """About how long that is."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 60:
+        return f"about {minutes} min"
+    return f"about {minutes // 60} h {minutes % 60} min"
+
+
+def _last_row(file: Path) -> dict[str, float]:
+    """The figures of the last evaluation; none before the first."""
+    for line in reversed(file.read_text(encoding="ascii").splitlines() if file.is_file() else []):
+        try:
+            return json.loads(line)
+        except ValueError:  # half a line, of a run that was killed
+            continue
+    return {}
+
+
+def _text(sentences: Sequence[str], ink: tuple[int, int, int]) -> Image.Image | None:
+    """Each sentence on lines of its own, as wide as the curve."""
+    lines = [line for sentence in sentences for line in textwrap.wrap(sentence, LINE_LENGTH)]
+    if not lines:
+        return None
+    image = Image.new("RGB", (WIDTH_PX, len(lines) * LINE_PX + MARGIN_PX), PAPER)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=FONT_PX)
+    for number, line in enumerate(lines):
+        draw.text((MARGIN_PX, number * LINE_PX + MARGIN_PX // 2), line, ink, font)
+    return image
+
+
+def _stacked(parts: Sequence[Image.Image], sheet: Image.Image | None) -> Image.Image:
+    """All of `parts` below each other, and below them the sheet, as large as there is room."""
+    if sheet is not None:
+        room = MAX_HEIGHT_PX - sum(part.height for part in parts)
+        parts = [*parts, ImageOps.contain(sheet, (WIDTH_PX, min(room, sheet.height)))]
+    whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), PAPER)
+    top = 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
+    return whole

@@ -36,7 +36,7 @@ class TamingTrainVQGAN(io.ComfyNode):
         return io.Schema(
             node_id="TamingTrainVQGAN",
             display_name="Train VQGAN",
-            category="Taming",
+            category="Taming/training",
             description="Trains a VQGAN on pictures: the tokenizer that a transformer needs first. Cancel keeps the "
             "work, and running it again continues.",
             search_aliases=["train tokenizer", "train vqgan", "train codebook", "fine-tune vqgan", "taming"],
@@ -87,8 +87,8 @@ class TamingTrainVQGAN(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(
         cls,
-        recipe: list[None],
-        run: list[str] | None,
+        recipe: list[None] | None = None,  # the host asks even where it is not connected
+        run: list[str] | None = None,
         images: list[None] | None = None,
         vqgan: list[None] | None = None,
     ) -> list[tuple[str, int, int]]:

@@ -134,7 +134,7 @@ class Tokens:
         unknown = int((~self.known).sum())
         if unknown:
             raise TokensError(
-                f"{unknown} of {self.known.numel()} cells are still unknown. Run the tokens through Transformer Sample "
+                f"{unknown} of {self.known.numel()} cells are still unknown. Run the tokens through Sample Tokens "
                 "first."
             )
 

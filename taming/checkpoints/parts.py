@@ -15,7 +15,7 @@ from .read import Checkpoint
 
 NODES: dict[Family, str] = {
     "vqgan": "a VQGAN goes to the Load VQGAN node (load_vqgan)",
-    "transformer": "a transformer checkpoint goes to the Load Transformer node (load_transformer)",
+    "transformer": "a transformer checkpoint goes to the Load Token Transformer node (load_transformer)",
 }
 
 

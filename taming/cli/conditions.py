@@ -23,7 +23,7 @@ BOX_FIELDS = ("label", "x", "y", "width", "height")
 
 
 def add_conditions(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--label", help='a class name or number, or several, one per picture: "alpine, beach"')
+    parser.add_argument("--label", help='a class name or number, or several that take turns: "alpine, beach"')
     parser.add_argument("--prompt", metavar="TEXT", help="what to draw, for a model that was trained on words")
     parser.add_argument("--negative", metavar="TEXT", help="what to avoid; needs a --guidance-scale above 1")
     parser.add_argument("--segmentation", type=Path, metavar="IMAGE", help="a map in the colors or labels of --palette")

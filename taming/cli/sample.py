@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,16 @@ from torch import Tensor
 from ..checkpoints import load_transformer, load_vqgan
 from ..errors import TamingError
 from ..models import PRECISIONS, Transformer, VQModel
-from ..sampling import SamplingOptions, check_vocabulary, choose_cells, forget_cells, generate, pad_cells
+from ..sampling import (
+    SamplingOptions,
+    check_vocabulary,
+    choose_cells,
+    forget_cells,
+    generate,
+    pad_cells,
+    recommended_options,
+    sampling_threads,
+)
 from .conditions import add_conditions, read_condition
 from .options import EMBEDDED_TRANSFORMER, Commands, add_out_folder
 from .pictures import check_pictures, crop_to_cells, read_picture, write_picture
@@ -37,12 +47,11 @@ def add(commands: Commands) -> None:
     parser.add_argument("--vqgan", metavar="FILE", help="its tokenizer (default: the one that comes with it)")
     add_conditions(parser)
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same picture (default 0)")
-    parser.add_argument("--temperature", type=float, default=1.0, help="below 1: safer, above 1: wilder (default 1)")
-    parser.add_argument("--top-k", type=int, default=0, help="only the k likeliest tokens (default 0: off)")
-    parser.add_argument("--top-p", type=float, default=1.0, help="only the likeliest up to this share (default 1: off)")
-    parser.add_argument(
-        "--guidance-scale", type=float, default=1.0, help="above 1: closer to the condition (default 1)"
-    )
+    asked = parser.add_argument_group("how to draw", "What is not given is what the model recommends.")
+    asked.add_argument("--temperature", type=float, help="1: as trained, below: safer, above: wilder")
+    asked.add_argument("--top-k", type=int, help="only the k likeliest tokens; 0 is off")
+    asked.add_argument("--top-p", type=float, help="only the likeliest tokens up to this share; 1 is off")
+    asked.add_argument("--guidance-scale", type=float, help="above 1: closer to the condition; 1 is off")
     parser.add_argument("--batch-size", type=int, metavar="N", help="pictures to draw (default: one per label)")
     parser.add_argument("--width", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
     parser.add_argument("--height", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
@@ -57,6 +66,9 @@ def add(commands: Commands) -> None:
         help=f"share to draw again (default: 1 with a mask or padding, else {DEFAULT_STRENGTH})",
     )
     parser.add_argument(
+        "--patch", type=int, default=1, metavar="N", help="draw patches of about N x N tokens again (default 1)"
+    )
+    parser.add_argument(
         "--pad", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="tokens to add around the picture"
     )
     parser.add_argument(
@@ -69,8 +81,8 @@ def add(commands: Commands) -> None:
 @torch.inference_mode()
 def run(options: argparse.Namespace) -> None:
     check_numbers(options)
-    filters = SamplingOptions(options.temperature, options.top_k, options.top_p, guidance_scale=options.guidance_scale)
     transformer, vqgan = load_models(options)
+    filters = find_settings(options, transformer)
     indices, known = starting_grid(options, transformer, vqgan)
     height, width = (side * vqgan.factor for side in indices.shape[1:])
     condition = read_condition(options, transformer, (width, height))
@@ -84,7 +96,9 @@ def run(options: argparse.Namespace) -> None:
     def report(done: int, total: int, *_grids: Tensor) -> None:
         show_progress(done, total, "tokens")
 
-    drawn = generate(condition, indices, known, options=filters, seed=options.seed, callback=report)
+    rows = len(indices) * (2 if filters.guidance_scale != 1 else 1)
+    with sampling_threads(transformer, rows):
+        drawn = generate(condition, indices, known, options=filters, seed=options.seed, callback=report)
     options.out.mkdir(parents=True, exist_ok=True)
     title = re.sub(r"[^A-Za-z0-9_]+", "-", options.label or options.prompt or "").strip("-")[:40] or "sample"
     for item, grid in enumerate(drawn):
@@ -94,17 +108,34 @@ def run(options: argparse.Namespace) -> None:
 
 def check_numbers(options: argparse.Namespace) -> None:
     """Raise TamingError for what no model could do, before one is loaded."""
-    for name in ("batch_size", "width", "height"):
+    for name in ("batch_size", "width", "height", "patch"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise TamingError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
     if not 0 <= options.seed < 2**63:
         raise TamingError(f"--seed is {options.seed}; it must be from 0 to {2**63 - 1}.")
-    if options.negative and options.guidance_scale == 1:
-        log.warning("--negative does nothing while --guidance-scale is 1; 2 to 4 is usual.")
+    replace(SamplingOptions(), **given_settings(options))  # refuses numbers that are none
     for name in ("strength", "mask", "pad"):
         if getattr(options, name) is not None and options.image is None:
             raise TamingError(f"--{name} is about a picture to draw on: give it with --image.")
+
+
+def given_settings(options: argparse.Namespace) -> dict[str, float]:
+    """What the command line says of how to draw."""
+    names = ("temperature", "top_k", "top_p", "guidance_scale")
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def find_settings(options: argparse.Namespace, transformer: Transformer) -> SamplingOptions:
+    """How to draw: as the options say, and as the transformer recommends where they say nothing."""
+    recommended = recommended_options(transformer)
+    if not (options.label or options.prompt or options.negative):
+        recommended = replace(recommended, guidance_scale=1.0)  # it would move away from what is drawn
+    settings = replace(recommended, **given_settings(options))
+    log.info("Settings: %s.", settings)
+    if options.negative and settings.guidance_scale == 1:
+        log.warning("--negative does nothing while --guidance-scale is 1; 2 to 4 is usual.")
+    return settings
 
 
 def load_models(options: argparse.Namespace) -> tuple[Transformer, VQModel]:
@@ -130,7 +161,7 @@ def cells_to_forget(options: argparse.Namespace, shape: torch.Size, factor: int)
         strength = 1.0 if masked is not None else DEFAULT_STRENGTH
     if options.pad is not None and options.strength is None and masked is None:
         strength = 0.0  # what is added is drawn, and the picture stays
-    return choose_cells((batch, height, width), strength, options.seed, masked)
+    return choose_cells((batch, height, width), strength, options.seed, masked, options.patch)
 
 
 def starting_grid(options: argparse.Namespace, transformer: Transformer, vqgan: VQModel) -> tuple[Tensor, Tensor]:

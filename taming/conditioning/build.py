@@ -45,10 +45,10 @@ def get_condition(
     """Build the condition that `transformer` was trained with.
 
     Args:
-        label: a class name, a number ("3" too), "alpine, beach", or a sequence of them, one per batch item. None is
-            unconditional: the start token, or the null label of a class model that was trained with one. A model that
-            reads prompts takes it for a prompt, unless it knows a class of that name.
-        prompt: for a model that was trained on words, one text or one per batch item; None is no prompt.
+        label: a class name, a number ("3" too), "alpine, beach", or a sequence of them; they take turns in the batch.
+            None is unconditional: the start token, or the null label of a class model that was trained with one. A
+            model that reads prompts takes it for a prompt, unless it knows a class of that name.
+        prompt: for a model that was trained on words, one text or several that take turns; None is no prompt.
         negative: likewise, what guidance moves away from, in place of no prompt.
         segmentation: (B, H, W) or (H, W) int64 labels of the size of the picture.
         depth: (B, H, W) or (H, W), of any range, near = large; each is scaled to its own range.
@@ -56,7 +56,7 @@ def get_condition(
         boxes: the objects of one picture, or of each item of a batch.
         coordinates: (B, H, W) in [0, 1]; by default those of the grid, which is what a picture of its own wants.
         context: (B, S, D) or (S, D) vectors, for a cross-attention model; None is no context, if it was trained so.
-        batch_size: how many items to draw, when the condition does not say; one serves them all.
+        batch_size: how many items to draw; by default as many as the condition has. One serves them all.
 
     Raises:
         ConditionError: the model takes no such condition, lacks the one it takes, or does not know a label.
@@ -211,4 +211,4 @@ def _with_context(condition: Condition, context: Tensor | None) -> Condition:
     if context.shape[0] == 1:
         context = context.expand(condition.batch_size, -1, -1)
     null_context = torch.zeros_like(context) if config.condition.null_context else None
-    return replace(condition.expand(context.shape[0]), context=context, null_context=null_context)
+    return replace(condition, context=context, null_context=null_context).expand(len(context))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from ..errors import ConditionError
-from .prefix import Prefix
+from .prefix import FixedPrefix, Prefix
 
 if TYPE_CHECKING:
     from ..models.transformer import Transformer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,20 @@ class Condition:
         return self.prefix.batch_size
 
     def expand(self, batch_size: int) -> Condition:
-        """The same condition for a batch: one is repeated for every item, several must be one per item."""
+        """The same condition for a batch: one is repeated for every item, labels and prompts take turns.
+
+        Raises:
+            ConditionError: several of another kind (maps, boxes, contexts), and not one for each item.
+        """
         if self.batch_size == batch_size:
             return self
         if self.batch_size != 1:
-            raise ConditionError(
-                f"The condition holds {self.batch_size} items, the batch {batch_size}. "
-                "Give one condition for all of them, or exactly one for each."
-            )
+            if self.context is not None or not isinstance(self.prefix, FixedPrefix):
+                raise ConditionError(
+                    f"The condition holds {self.batch_size} items, the batch {batch_size}. "
+                    "Give one condition for all of them, or exactly one for each."
+                )
+            _report_turns(self.batch_size, batch_size)
         return replace(
             self,
             prefix=self.prefix.expand(batch_size),
@@ -59,3 +68,12 @@ class Condition:
         """The same for a grid that was extended by so many cells."""
         null_prefix = None if self.null_prefix is None else self.null_prefix.padded(bottom, right)
         return replace(self, prefix=self.prefix.padded(bottom, right), null_prefix=null_prefix)
+
+
+def _report_turns(given: int, batch_size: int) -> None:
+    if given > batch_size:
+        log.warning(
+            "%d labels or prompts for a batch of %d: the last %d are not used.", given, batch_size, given - batch_size
+        )
+    else:
+        log.info("%d labels or prompts take turns in a batch of %d.", given, batch_size)

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 from ..errors import ConditionError
 from .config import ConditionConfig
+from .vocabularies import Vocabulary
 
 _NAMES_SHOWN = 30
 
@@ -35,22 +36,43 @@ def split_labels(config: ConditionConfig, label: Labels) -> list[str | int]:
 
 def label_number(config: ConditionConfig, label: str | int) -> int | None:
     """The number that one label names or is; None if it is neither. The transformer may have no such class."""
+    return _number_among(config.names, label)
+
+
+def vocabulary_label(vocabulary: Vocabulary, label: str | int) -> int:
+    """The number of the class of `vocabulary` that one label names or is.
+
+    Raises:
+        ConditionError: there is no such class.
+    """
+    number, count = _number_among(vocabulary.names, label), len(vocabulary.names)
+    if number is None or not 0 <= number < count:
+        known = f"{_hint(vocabulary.names, label)} {_known(vocabulary.names, count)}"
+        raise ConditionError(f"The palette {vocabulary.name!r} has no class {label!r}.{known}")
+    return number
+
+
+def _number_among(names: Sequence[str], label: str | int) -> int | None:
     if isinstance(label, int):
         return label
-    names = [_normal(name) for name in config.names]
-    if _normal(label) in names:
-        return names.index(_normal(label))
+    normal = [_normal(name) for name in names]
+    if _normal(label) in normal:
+        return normal.index(_normal(label))
     return int(label) if label.isascii() and label.removeprefix("-").isdigit() else None
 
 
 def _find_label(config: ConditionConfig, vocab_size: int, label: str | int) -> int:
     number = label_number(config, label)
     if number is None or not 0 <= number < (config.num_labels or vocab_size):
-        names = [_normal(name) for name in config.names]
-        close = get_close_matches(_normal(str(label)), names, n=1)
-        hint = f" Did you mean {config.names[names.index(close[0])]!r}?" if close else ""
-        raise ConditionError(f"This transformer has no class {label!r}.{hint} {known_labels(config, vocab_size)}")
+        known = f"{_hint(config.names, label)} {known_labels(config, vocab_size)}"
+        raise ConditionError(f"This transformer has no class {label!r}.{known}")
     return number
+
+
+def _hint(names: Sequence[str], label: str | int) -> str:
+    normal = [_normal(name) for name in names]
+    close = get_close_matches(_normal(str(label)), normal, n=1)
+    return f" Did you mean {names[normal.index(close[0])]!r}?" if close else ""
 
 
 def _normal(name: str) -> str:
@@ -59,9 +81,12 @@ def _normal(name: str) -> str:
 
 def known_labels(config: ConditionConfig, vocab_size: int) -> str:
     """One sentence that says which labels the transformer has."""
-    numbers = f"0 to {(config.num_labels or vocab_size) - 1}"
-    if not config.names:
+    return _known(config.names, config.num_labels or vocab_size)
+
+
+def _known(names: Sequence[str], count: int) -> str:
+    numbers = f"0 to {count - 1}"
+    if not names:
         return f"Its classes have no names; use a number, {numbers}."
-    names = ", ".join(config.names[:_NAMES_SHOWN])
-    more = len(config.names) - _NAMES_SHOWN
-    return f"Its classes are {names}{f' and {more} more' if more > 0 else ''} (or a number, {numbers})."
+    shown, more = ", ".join(names[:_NAMES_SHOWN]), len(names) - _NAMES_SHOWN
+    return f"Its classes are {shown}{f' and {more} more' if more > 0 else ''} (or a number, {numbers})."

@@ -55,7 +55,8 @@ class FixedPrefix:
         return self.tokens
 
     def expand(self, batch_size: int) -> FixedPrefix:
-        return FixedPrefix(self.tokens.expand(batch_size, -1))
+        """The same for a batch: its items in turn, over and over."""
+        return FixedPrefix(self.tokens[torch.arange(batch_size) % self.batch_size])
 
     def some(self, items: slice) -> FixedPrefix:
         return FixedPrefix(self.tokens[items])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ConditionError
+from .boxes import Box
 from .vocabularies import Vocabulary
 
 _MAX_DISTANCE = 100  # squared, of 8-bit RGB, to a color of the palette: JPEG noise is below, photographs are above
@@ -70,6 +73,24 @@ def labels_from_picture(image: Tensor, vocabulary: Vocabulary, num_labels: int) 
             "Choose the palette that it was trained with."
         )
     return torch.stack([_picture_labels(picture, palette, vocabulary.name) for picture in _to_bytes(image)])
+
+
+def labels_from_boxes(boxes: Sequence[Box], background: int, height: int, width: int) -> Tensor:
+    """Labels, (H, W) int64: those of the boxes, later ones over earlier ones, and `background` where there is none.
+
+    Edges go to the nearest pixel; what reaches beyond the picture is left out.
+    """
+    labels = torch.full((height, width), background)
+    for box in boxes:
+        left, right = (round(edge * width) for edge in (box.x, box.x + box.width))
+        top, bottom = (round(edge * height) for edge in (box.y, box.y + box.height))
+        labels[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = box.label
+    return labels
+
+
+def picture_of_labels(labels: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """The picture, (B, H, W, 3) in [0, 1], of labels, (B, H, W): what `labels_from_picture` reads."""
+    return torch.tensor(vocabulary.colors)[labels] / 255
 
 
 def one_hot(labels: Tensor, num_labels: int) -> Tensor:

@@ -107,13 +107,20 @@ class VQModel(nn.Module):
         return self.decode(quantized.z_q), quantized
 
     def transform(
-        self, image: Tensor, condition: Condition, strength: float = 0.8, seed: int = 0, mask: Tensor | None = None
+        self,
+        image: Tensor,
+        condition: Condition,
+        strength: float = 0.8,
+        seed: int = 0,
+        mask: Tensor | None = None,
+        patch: int = 1,
     ) -> Tensor:
         """Draw a random `strength` share of the tokens of `image`, (B, 3, H, W) in [0, 1], again by `condition`.
 
-        `mask`, (B or 1, H, W) in [0, 1], limits the choice to tokens that it touches.
+        `mask`, (B or 1, H, W) in [0, 1], limits the choice to tokens that it touches. Tokens are chosen in patches of
+        about `patch` tokens across.
         """
-        return transform_image(self, image, condition, strength, seed, mask)
+        return transform_image(self, image, condition, strength, seed, mask, patch=patch)
 
 
 def build_quantizer(config: VQModelConfig, operations: ModuleType) -> Quantizer:

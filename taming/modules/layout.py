@@ -17,8 +17,8 @@ class ConvLayout:
     out_ch: int = 3
     z_channels: int = 256
     dropout: float = 0.0
-    # Of group normalization. A group of one channel, as with `ch` 32 and the published 32 groups, loses the mean of every
-    # channel: colors are then learned slowly, and only through spots that steer the statistics. Four channels are well.
+    # Of group normalization. Groups of one channel, as with `ch` 32 and the published 32 groups, lose every channel's
+    # mean: colors are then learned slowly, and only through spots that steer the statistics. Groups of four do not.
     num_groups: int = 32
     resamp_with_conv: bool = True
 

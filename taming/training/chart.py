@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 PAPER, INK, GRID = (250, 250, 250), (40, 40, 40), (225, 225, 225)
 EVERY_STEP, SMOOTHED = (190, 205, 235), (40, 80, 180)
-FONT_PX = 12
-LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 64, 10, 22, 20
+FONT_PX = 16
+LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 72, 10, 28, 26
 WINDOW_SHARE, SHORTEST_WINDOW = 0.02, 10  # share of the steps so far that the smooth line is the mean of; and steps
 OUTLIERS = 0.02  # share of the losses, the highest, that may leave the chart: the first steps would flatten the rest
 

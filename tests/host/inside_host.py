@@ -51,6 +51,7 @@ def load_pack() -> None:
 
 load_pack()
 
+from preview_time import preview_time  # noqa: E402
 from short_of_memory import no_room, out_of_memory, small_cpu, small_for_a_batch  # noqa: E402
 from taming_pack.nodes import budgets, codec, host, maps, shared, tiles  # noqa: E402
 from taming_pack.nodes.loaders import TamingLoadTransformer, TamingLoadVQGAN  # noqa: E402
@@ -312,6 +313,7 @@ def main() -> None:
         "no_room": no_room(vqgan, indices),
         "small_for_a_batch": small_for_a_batch(transformer, five, lambda: sample(transformer, five)),
         "seams": seams(),
+        "preview_time": preview_time(transformer, five),
         "names_refused": names_refused(),
     }
     print(json.dumps(facts))

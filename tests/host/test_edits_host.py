@@ -162,6 +162,17 @@ def test_a_seed_forgets_the_same_in_any_batch_and_another_seed_forgets_otherwise
     assert not np.array_equal(batch[0], batch[1])
 
 
+def test_patches_are_a_nested_share_and_hang_together(probed: LiveServer):
+    less, more = (
+        grids(probed.watch(forgetting_lower_half(strength=share, seed=9, patch=3)), "edited").known[0]
+        for share in (0.25, 0.75)
+    )
+    assert less[:8].all() and [(~known).sum() for known in (less, more)] == [32, 96] and not (more & ~less).any()
+    scattered = grids(probed.watch(forgetting_lower_half(strength=0.25, seed=9)), "edited").known[0]
+    borders = [(known[:, 1:] != known[:, :-1]).sum() for known in (less, scattered)]
+    assert borders[0] < 0.6 * borders[1]
+
+
 def test_growth_takes_the_rows_that_it_reaches(probed: LiveServer):
     for grow, rows in ((0, 8), (1, 7), (8, 7), (9, 6)):
         known = grids(probed.watch(forgetting_lower_half(grow=grow)), "edited").known[0]
@@ -203,7 +214,7 @@ def test_unknown_tokens_are_not_decoded(probed: LiveServer):
     prompt = forgetting_lower_half()
     prompt[DECODE]["inputs"]["tokens"] = [FORGET, 0]
     message = probed.watch(prompt).error
-    assert message.startswith("tokens: 128 of 256 cells are still unknown") and "Transformer Sample" in message
+    assert message.startswith("tokens: 128 of 256 cells are still unknown") and "Sample Tokens" in message
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,22 @@ from safetensors.torch import load_file, save_file
 
 from devtools import ROOT
 from devtools.server import PromptError
-from live_server import LiveServer
-from prompts import DECODE, EMPTY, LABEL, LOAD, SAMPLE, SHOW, TRANSFORMER, VQGAN, Prompt, drawing, node, reconstruction
+from live_server import LiveServer, Run
+from prompts import (
+    DECODE,
+    EMPTY,
+    LABEL,
+    LOAD,
+    SAMPLE,
+    SHOW,
+    TRANSFORMER,
+    VQGAN,
+    Prompt,
+    drawing,
+    node,
+    pixels,
+    reconstruction,
+)
 from taming.checkpoints import save_checkpoint
 from taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
 
@@ -158,19 +172,49 @@ def test_a_name_that_is_not_in_the_list_is_refused(server: LiveServer, name: str
     assert "not in" in refusal(server, reconstruction(vqgan_name=name))
 
 
+def test_no_path_stands_before_a_message(server: LiveServer):
+    """The editor shows the type of an error before it, and the host says the module with it: a path, for a pack."""
+    (error,) = server.watch(drawing("alpin")).of("execution_error")
+    assert error.data["exception_type"] == "ConditionError"
+
+
+def test_guidance_that_was_set_is_refused_by_a_model_without_a_null_condition(server: LiveServer):
+    folder = server.base / "models" / "taming_transformers"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = TransformerConfig(vocab_size=1024, block_size=256, n_layer=1, n_head=1, n_embd=8)
+    save_checkpoint(Transformer(config), folder / "unguided.safetensors")
+    prompt = drawing(guidance_scale=2.0)
+    prompt["plain"] = node("TamingLoadTransformer", transformer_name="unguided.safetensors")
+    prompt[SAMPLE]["inputs"]["transformer"] = ["plain", 0]
+    del prompt[LABEL], prompt[SAMPLE]["inputs"]["condition"]
+    assert "Set guidance_scale to 1" in server.watch(prompt).error
+    prompt[SAMPLE]["inputs"]["settings"] = "recommended"
+    assert server.watch(prompt).ending == "execution_success"
+
+
 def test_an_unknown_label_is_answered_with_the_known_ones(server: LiveServer):
     message = failure(server, drawing("alpin"))
-    assert message.startswith("label: ") and "'alpin'" in message and "canyon" in message
+    assert message.startswith("This transformer has no class 'alpin'. Did you mean 'alpine'?")
+    assert "canyon" in message and message.strip().endswith("Check the input label.")
 
 
 @pytest.mark.parametrize("label", ["", "99", "-1", ",", "alpine, nowhere"])
 def test_a_label_that_means_nothing_is_refused(server: LiveServer, label: str):
-    assert failure(server, drawing(label)).startswith("label: ")
+    message = failure(server, drawing(label))
+    assert message[0].isupper() and "label" in message
 
 
-def test_labels_for_another_number_of_pictures_are_refused(server: LiveServer):
-    message = failure(server, drawing("alpine, beach, aurora", batch_size=2))
-    assert message.startswith("condition: ") and "3" in message and "2" in message
+def warnings_of(run: Run) -> list[tuple[str, str]]:
+    """The node and the text of each warning that reaches the editor."""
+    return [(message.data["node"], message.data["message"]) for message in run.of("taming.warning")]
+
+
+def test_labels_take_turns_in_a_batch_and_those_left_over_are_said_in_the_editor(server: LiveServer):
+    """Another number of labels than of pictures was an error."""
+    fewer, more = (server.watch(drawing("alpine, beach", batch_size=size)) for size in (3, 1))
+    assert [len(run.images[SHOW]) for run in (fewer, more)] == [3, 1]
+    assert warnings_of(fewer) == []
+    assert warnings_of(more) == [(SAMPLE, "2 labels or prompts for a batch of 1: the last 1 are not used.")]
 
 
 def test_a_class_transformer_without_a_condition_draws_by_its_null_label(server: LiveServer):
@@ -183,7 +227,7 @@ def test_tokens_of_another_tokenizer_are_refused_by_sampler_and_decoder(server: 
     prompt = drawing()
     prompt["tiny"] = node("TamingLoadVQGAN", vqgan_name="tiny.safetensors")
     prompt[EMPTY]["inputs"].update(vqgan=["tiny", 0], width=32, height=32)
-    assert failure(server, prompt).startswith("tokens: ")
+    assert "Check the input tokens." in failure(server, prompt)
     prompt = reconstruction()
     prompt["tiny"] = node("TamingLoadVQGAN", vqgan_name="tiny.safetensors")
     prompt[DECODE]["inputs"]["vqgan"] = ["tiny", 0]
@@ -195,14 +239,35 @@ def test_empty_tokens_are_not_decoded(server: LiveServer):
     prompt = drawing()
     prompt[DECODE]["inputs"]["tokens"] = [EMPTY, 0]
     message = failure(server, prompt)
-    assert message.startswith("tokens: ") and "256" in message and "Transformer Sample" in message
+    assert message.startswith("tokens: ") and "256" in message and "Sample Tokens" in message
 
 
-@pytest.mark.parametrize("changes", [{"width": 0}, {"height": -8}, {"width": 10**9}, {"batch_size": 0}])
+@pytest.mark.parametrize("changes", [{"width": -8}, {"height": -8}, {"width": 10**9}, {"batch_size": 0}])
 def test_a_number_out_of_range_is_refused_before_anything_runs(server: LiveServer, changes: dict[str, int]):
     prompt = drawing()
     prompt[EMPTY]["inputs"].update(changes)
     assert next(iter(changes)) in refusal(server, prompt)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("width", -8), ("height", 10**9), ("width", 3), ("batch_size", -1), ("batch_size", 10**9)]
+)
+def test_a_number_out_of_range_over_a_link_is_refused_before_it_takes_memory(
+    server: LiveServer, name: str, number: int
+):
+    """The server checks only what is in a widget."""
+    prompt = drawing()
+    prompt["number"] = node("PrimitiveInt", value=number)
+    prompt[EMPTY]["inputs"][name] = ["number", 0]
+    message = failure(server, prompt)
+    assert message.startswith(f"{name} is {number}")
+
+
+def test_the_size_0_is_that_of_the_model(server: LiveServer):
+    prompt = drawing()
+    prompt[EMPTY]["inputs"].update(width=0, height=0)
+    run = server.watch(prompt)
+    assert pixels(run.images[SHOW][0]).shape == (128, 128, 3)
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_p", "guidance_scale"])
@@ -214,7 +279,7 @@ def test_a_number_that_is_none_is_refused(server: LiveServer, name: str):
 
 def test_a_picture_smaller_than_a_token_is_refused(server: LiveServer):
     message = failure(server, reconstruction(7, 128))
-    assert message.startswith("image: ") and "7x128" in message
+    assert message.startswith("A picture is 7x128 px") and "Check the input image." in message
 
 
 def test_a_picture_too_large_for_the_memory_is_refused(server: LiveServer, folder: Path):
@@ -228,6 +293,7 @@ def test_odd_sides_are_cropped_with_one_warning(server: LiveServer):
     run = server.watch(reconstruction(131, 77))
     assert run.ending == "execution_success"
     assert server.log.read_text(encoding="utf-8").count("cropped from 131x77 to 128x72") == 1
+    assert [(node, "cropped from 131x77 to 128x72" in text) for node, text in warnings_of(run)] == [("encode", True)]
     assert server.log.read_text(encoding="utf-8").count("cropped") == before + 1
 
 

@@ -83,6 +83,13 @@ def test_a_batch_that_does_not_fit_is_drawn_in_parts(facts: dict[str, Any]):
     assert scene["error"].startswith("tokens: this takes about")
 
 
+def test_previews_take_a_tenth_of_the_time_and_show_the_batch_at_its_size(facts: dict[str, Any]):
+    """They took up to half; what decoding costs is learned on the way, so a little more than the tenth is allowed."""
+    scene = facts["preview_time"]
+    assert 0 < scene["inside"] <= 0.13 * scene["rest"]
+    assert scene["size"] == [2 * 128, 3 * 128]  # five pictures
+
+
 def test_a_decoder_without_room_for_the_smallest_tile_says_so(facts: dict[str, Any]):
     assert "even for small tiles" in facts["no_room"]
 

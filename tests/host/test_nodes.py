@@ -10,6 +10,8 @@ import pytest
 from devtools import ROOT
 from devtools.host import PACK_FOLDER
 from live_server import LiveServer
+from taming.configs import config_from_dict, preset_names, read_preset
+from taming.training.recipe import Recipe
 
 # Per node: shown as; required inputs and optional ones in order, each (name, type, default); outputs.
 Inputs = list[tuple[str, str, Any]]
@@ -22,7 +24,7 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
         [("VQGAN", "TAMING_VQGAN")],
     ),
     "TamingLoadTransformer": (
-        "Load Transformer",
+        "Load Token Transformer",
         [("transformer_name", "COMBO", None)],
         [("config_name", "COMBO", "auto"), ("precision", "COMBO", "auto")],
         [("TRANSFORMER", "TAMING_TRANSFORMER"), ("VQGAN", "TAMING_VQGAN")],
@@ -35,14 +37,14 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
     ),
     "TamingEmptyTokens": (
         "Empty Tokens",
-        [("vqgan", "TAMING_VQGAN", None), ("width", "INT", 256), ("height", "INT", 256), ("batch_size", "INT", 1)],
+        [("vqgan", "TAMING_VQGAN", None), ("width", "INT", 0), ("height", "INT", 0), ("batch_size", "INT", 1)],
         [],
         [("TOKENS", "TAMING_TOKENS")],
     ),
     "TamingForgetTokens": (
         "Forget Tokens",
         [("tokens", "TAMING_TOKENS", None)],
-        [("mask", "MASK", None), ("strength", "FLOAT", 1.0), SEED, ("grow", "INT", 0)],
+        [("mask", "MASK", None), ("strength", "FLOAT", 1.0), SEED, ("grow", "INT", 0), ("patch", "INT", 1)],
         [("TOKENS", "TAMING_TOKENS")],
     ),
     "TamingPadTokens": (
@@ -58,7 +60,7 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
         [("TOKENS", "TAMING_TOKENS")],
     ),
     "TamingSample": (
-        "Transformer Sample",
+        "Sample Tokens",
         [
             ("transformer", "TAMING_TRANSFORMER", None),
             ("tokens", "TAMING_TOKENS", None),
@@ -67,7 +69,11 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
             ("top_k", "INT", 0),
             ("top_p", "FLOAT", 1.0),
         ],
-        [("condition", "TAMING_CONDITION", None), ("guidance_scale", "FLOAT", 1.0)],
+        [
+            ("condition", "TAMING_CONDITION", None),
+            ("guidance_scale", "FLOAT", 1.0),
+            ("settings", "COMBO", "recommended"),
+        ],
         [("TOKENS", "TAMING_TOKENS")],
     ),
     "TamingDecode": (
@@ -77,37 +83,43 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
         [("IMAGE", "IMAGE")],
     ),
     "TamingClassCondition": (
-        "Class Condition",
-        [("transformer", "TAMING_TRANSFORMER", None), ("label", "STRING", "0")],
+        "Class Condition (Taming)",
+        [("transformer", "TAMING_TRANSFORMER", None), ("label", "STRING", "alpine")],
         [],
         [("CONDITION", "TAMING_CONDITION")],
     ),
     "TamingPromptCondition": (
-        "Prompt Condition",
+        "Prompt Condition (Taming)",
         [("transformer", "TAMING_TRANSFORMER", None), ("prompt", "STRING", "")],
         [("negative", "STRING", "")],
         [("CONDITION", "TAMING_CONDITION")],
     ),
+    "TamingBoxesToMap": (
+        "Boxes to Map (Taming)",
+        [("boxes", "BOUNDING_BOXES,BOUNDING_BOX,ARRAY", []), ("palette", "COMBO", "scenes")],
+        [("labels", "STRING", ""), ("width", "INT", 128), ("height", "INT", 128), ("background", "STRING", "")],
+        [("IMAGE", "IMAGE")],
+    ),
     "TamingImageCondition": (
-        "Image Condition",
+        "Image Condition (Taming)",
         [("transformer", "TAMING_TRANSFORMER", None), ("image", "IMAGE", None)],
         [("palette", "COMBO", "auto")],
         [("CONDITION", "TAMING_CONDITION")],
     ),
     "TamingBoxCondition": (
-        "Box Condition",
+        "Box Condition (Taming)",
         [("transformer", "TAMING_TRANSFORMER", None), ("boxes", "BOUNDING_BOXES,BOUNDING_BOX,ARRAY", [])],
         [("labels", "STRING", ""), ("width", "INT", 1024), ("height", "INT", 1024)],
         [("CONDITION", "TAMING_CONDITION")],
     ),
     "TamingTextCondition": (
-        "Text Condition",
+        "Text Condition (Taming)",
         [("transformer", "TAMING_TRANSFORMER", None), ("conditioning", "CONDITIONING", None)],
         [],
         [("CONDITION", "TAMING_CONDITION")],
     ),
     "TamingRecipe": (
-        "Training Recipe",
+        "Training Recipe (Taming)",
         [
             ("preset", "COMBO", "pictures_vqgan_small"),
             ("folder", "STRING", ""),
@@ -127,7 +139,7 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
         [("VQGAN", "TAMING_VQGAN"), ("LOSS_MAP", "LOSS_MAP")],
     ),
     "TamingTrainTransformer": (
-        "Train Transformer",
+        "Train Token Transformer",
         [("recipe", "TAMING_RECIPE", None), ("vqgan", "TAMING_VQGAN", None), ("run", "STRING", "taming/transformer")],
         [
             ("images", "IMAGE", None),
@@ -144,13 +156,37 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
         [],
     ),
     "TamingSaveTransformer": (
-        "Save Transformer",
+        "Save Token Transformer",
         [("transformer", "TAMING_TRANSFORMER", None), ("filename_prefix", "STRING", "my_transformer")],
         [],
         [],
     ),
 }
 LANGUAGES = ("en", "ko")
+CATEGORIES = ("Taming/loaders", "Taming/tokens", "Taming/conditioning", "Taming/sampling", "Taming/training")
+# What core calls the same thing: an artist who searches for it finds the node.
+SEARCHES = {
+    "imagenet": "TamingClassCondition",
+    "clip text encode": "TamingPromptCondition",
+    "denoise": "TamingForgetTokens",
+    "ksampler": "TamingSample",
+    "cfg": "TamingSample",
+    "inpaint": "TamingForgetTokens",
+    "outpaint": "TamingPadTokens",
+    "vae encode": "TamingEncode",
+    "vae decode": "TamingDecode",
+    "empty latent image": "TamingEmptyTokens",
+    "load checkpoint": "TamingLoadTransformer",
+    "load vae": "TamingLoadVQGAN",
+    "controlnet": "TamingImageCondition",
+}
+ADVANCED = {
+    "TamingLoadVQGAN": {"config_name"},
+    "TamingLoadTransformer": {"config_name", "precision"},
+    "TamingForgetTokens": {"grow"},
+    "TamingImageCondition": {"palette"},
+    "TamingRecipe": {"learning_rate", "overrides"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +219,8 @@ def test_a_node_has_the_inputs_and_outputs_of_the_contract(schemas: dict[str, An
 @pytest.mark.parametrize("name", CONTRACT)
 def test_a_node_explains_itself_and_each_of_its_inputs(schemas: dict[str, Any], name: str):
     schema = schemas[name]
-    assert schema["description"] and schema["search_aliases"] and schema["category"] == "Taming"
+    assert schema["description"] and schema["search_aliases"]
+    assert schema["category"] in CATEGORIES
     assert all(options.get("tooltip") for _, options in inputs_of(schema).values())
     assert all(schema["output_tooltips"])
 
@@ -193,6 +230,41 @@ def test_a_number_input_says_its_range_and_step(schemas: dict[str, Any], name: s
     """The editor falls back to 0 to 2048 for a number without them."""
     for kind, options in inputs_of(schemas[name]).values():
         assert kind not in ("INT", "FLOAT") or {"min", "max", "step"} <= set(options)
+
+
+@pytest.mark.parametrize("words", SEARCHES)
+def test_the_words_of_core_find_a_node(schemas: dict[str, Any], words: str):
+    assert words in schemas[SEARCHES[words]]["search_aliases"]
+
+
+@pytest.mark.parametrize("name", ADVANCED)
+def test_rarely_used_inputs_are_advanced(schemas: dict[str, Any], name: str):
+    advanced = {key for key, (_, options) in inputs_of(schemas[name]).items() if options.get("advanced")}
+    assert advanced == ADVANCED[name]
+
+
+def test_the_tooltips_of_a_recipe_say_the_numbers_of_each_preset(schemas: dict[str, Any]):
+    inputs = inputs_of(schemas["TamingRecipe"])
+    for name in (name for name in preset_names() if name.startswith("pictures_")):
+        recipe = config_from_dict(Recipe, read_preset(name, (), ("data.folder", "first_stage")), name)
+        numbers = {
+            "steps": recipe.num_steps,
+            "batch_size": recipe.phases[-1].batch_size,
+            "learning_rate": recipe.optimizer.lr,
+            "size_px": recipe.data.size_px,
+        }
+        for option, number in numbers.items():
+            assert f" {number}" in inputs[option][1]["tooltip"], f"{name}: {option}"
+
+
+def test_own_recipes_come_before_ours_and_those_for_own_pictures_before_the_embedded_models(server: LiveServer):
+    folder = server.base / "models" / "taming_recipes"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "zebra.yaml").write_text("task: vqgan\n", encoding="utf-8")
+    _, options = inputs_of(server.get("/object_info/TamingRecipe")["TamingRecipe"])["preset"]
+    kinds = [name.partition("_")[0] for name in options["options"]]
+    assert kinds[0] == "zebra.yaml" and kinds[1] == "pictures" and kinds[-1] == "scenes"
+    assert kinds[kinds.index("landscapes") :].count("pictures") == 0
 
 
 def test_the_embedded_models_come_first_and_auto_is_the_first_configuration(schemas: dict[str, Any]):
@@ -205,7 +277,7 @@ def test_the_embedded_models_come_first_and_auto_is_the_first_configuration(sche
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_text_is_translated(server: LiveServer, schemas: dict[str, Any], language: str):
     translations = server.get("/i18n")[language]
-    assert "Taming" in translations["nodeCategories"]
+    assert {"Taming", "tokens"} <= set(translations["nodeCategories"])  # the others are core's
     for name, schema in schemas.items():
         texts = translations["nodeDefs"][name]
         assert texts["display_name"] and texts["description"]

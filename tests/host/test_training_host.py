@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from typing import Any
@@ -43,8 +44,17 @@ def test_pictures_become_a_tokenizer_then_a_class_model_then_a_picture(server: L
     assert run.progress("train")[-1] == (4, 4) and run.progress("transformer")[-1] == (4, 4)
     assert pixels(run.images["show"][0]).shape == (TRAINED_PX, TRAINED_PX, 3)
     assert pixels(run.images["plot"][0]).std() > 0
-    shown = {message.data["node_id"] for message in run.previews}
-    assert {"train", "transformer"} <= shown
+    shown = {message.data["node_id"]: Image.open(io.BytesIO(message.image)) for message in run.previews}
+    assert {"train", "transformer"} <= set(shown)
+    sizes = [shown[name].size for name in ("train", "transformer")]
+    assert all(width >= 480 for width, _ in sizes), sizes  # the host scales the longer side to 512
+
+
+def test_too_few_pictures_are_said_in_the_editor(server: LiveServer):
+    """A run on 12 pictures looked like any other, and only the terminal said that its codebook collapsed."""
+    run = server.watch(tokenizer(fresh()))
+    said = [message.data["message"] for message in run.of("taming.warning") if message.data["node"] == "train"]
+    assert any("pictures are few" in text and "From about 200 on" in text for text in said)
 
 
 def test_a_finished_run_is_not_run_again_but_after_a_restart_gives_its_model_at_once(server: LiveServer):
@@ -167,6 +177,9 @@ def test_saved_models_are_listed_and_draw_what_the_trained_ones_draw(server: Liv
     prompt["save vqgan"] = node("TamingSaveVQGAN", vqgan=["train", 0], filename_prefix="saved")
     trained = server.watch(prompt)
     assert trained.ending == "execution_success", trained.error
+    for name, file in (("save", "mine/saved_00001_.safetensors"), ("save vqgan", "saved_00001_.safetensors")):
+        (text,) = trained.history["outputs"][name]["text"]
+        assert text.startswith("Saved ") and text.endswith(file)
     prompt["train"] = node("TamingLoadVQGAN", vqgan_name="saved_00001_.safetensors")
     prompt["transformer"] = node("TamingLoadTransformer", transformer_name="mine/saved_00001_.safetensors")
     loaded = {key: prompt[key] for key in ("train", "transformer", "label", "empty", "sample", "decode", "show")}

@@ -71,7 +71,7 @@ NOT_A_VQGAN = [  # for the VQGAN loader
     Hostile(
         "transformer.safetensors",
         lambda _: weights_bytes(transformer_weights()),
-        ("holds no VQGAN", "Load Transformer node"),
+        ("holds no VQGAN", "Load Token Transformer node"),
     ),
     Hostile(
         "vae.safetensors",

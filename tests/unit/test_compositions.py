@@ -20,7 +20,6 @@ from taming.data.scenes.composition import (
 )
 from taming.data.scenes.painting import paint_composition, paint_scene
 
-
 SCENERY = {"sun", "moon", "crescent", "stars", "aurora", "rainbow", "snowman", "pines", "trees"}
 ALL_THINGS = {name for things in THINGS_OF.values() for name in things} | SCENERY
 

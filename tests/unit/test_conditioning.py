@@ -83,10 +83,21 @@ def test_an_unconditional_transformer_starts_with_its_start_token_and_takes_no_l
         get_condition(transformer, "alpine")
 
 
-def test_one_condition_serves_a_batch_and_several_must_match_it():
-    assert get_condition(build(), "beach").expand(3).prefix.tokens.tolist() == [[2]] * 3
-    with pytest.raises(ConditionError, match="2 items, the batch 3"):
-        get_condition(build(), "beach, alpine").expand(3)
+@pytest.mark.parametrize(("batch_size", "tokens"), [(1, [2]), (2, [2, 0]), (3, [2, 0, 2]), (5, [2, 0, 2, 0, 2])])
+def test_labels_take_turns_in_a_batch_of_another_size(batch_size, tokens):
+    condition = get_condition(build(), "beach, alpine", batch_size=batch_size)
+    assert condition.null_prefix is not None
+    assert condition.prefix.tokens[:, 0].tolist() == tokens
+    assert condition.null_prefix.tokens[:, 0].tolist() == [3] * batch_size
+    assert condition.some(slice(1, None)).prefix.tokens[:, 0].tolist() == tokens[1:]
+
+
+def test_labels_that_take_turns_or_are_not_used_are_said_once(caplog):
+    caplog.set_level("INFO")
+    get_condition(build(), "beach, alpine, beach", batch_size=2)
+    get_condition(build(), "beach, alpine", batch_size=3)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "the last 1 are not used" in caplog.text and "take turns in a batch of 3" in caplog.text
 
 
 @pytest.mark.parametrize(("labels", "contexts", "batch"), [(1, 1, 1), (2, 1, 2), (1, 2, 2), (2, 2, 2)])

@@ -120,6 +120,8 @@ def test_wrong_masks_and_numbers_are_named():
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(TokensError, match="strength is"):
             choose_cells((1, *GRID), strength)
+    with pytest.raises(TokensError, match="patch is 0"):
+        choose_cells((1, *GRID), 0.5, patch=0)
     with pytest.raises(TokensError, match="bottom is -3"):
         pad_cells(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), 0, 0, 0, -3)
 
@@ -149,6 +151,40 @@ def test_the_choice_in_an_item_does_not_depend_on_its_batch(
         assert torch.equal(choose_cells((size, *shape[1:]), strength, seed, among[:size]), chosen[:size])
     everywhere = torch.ones(shape, dtype=torch.bool)
     assert torch.equal(choose_cells(shape, strength, seed, everywhere), choose_cells(shape, strength, seed))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data(), shapes(), SEEDS, STRENGTHS, STRENGTHS, st.integers(2, 6))
+def test_patches_are_nested_and_take_their_share_of_the_masked_cells_alone(
+    data: st.DataObject, shape: tuple[int, int, int], seed: int, one: float, other: float, patch: int
+):
+    among = data.draw(bools(shape))
+    less, more = [choose_cells(shape, strength, seed, among, patch) for strength in sorted((one, other))]
+    assert not (less & ~more).any() and not (more & ~among).any()
+    counts = among.flatten(1).sum(1)
+    assert ((more.flatten(1).sum(1) - max(one, other) * counts).abs() <= 0.5).all()
+    assert torch.equal(
+        choose_cells((1, *shape[1:]), one, seed, among[:1], patch)[0], choose_cells(shape, one, seed, among, patch)[0]
+    )
+
+
+def test_a_patch_of_one_cell_chooses_as_ever():
+    """Saved workflows and scripts forget what they forgot before patches were there."""
+    chosen = choose_cells((1, 3, 5), 0.4, seed=7)
+    assert chosen[0].flatten().nonzero()[:, 0].tolist() == [0, 3, 4, 6, 8, 12]
+
+
+@pytest.mark.parametrize(("patch", "least", "most"), [(1, 0.4, 0.6), (2, 0.15, 0.3), (3, 0.1, 0.2), (4, 0.05, 0.16)])
+def test_larger_patches_have_fewer_borders(patch: int, least: float, most: float):
+    """The share of neighbors of which one is forgotten and one is not."""
+    chosen = choose_cells((8, 32, 32), 0.5, seed=1, patch=patch)
+    borders = (chosen[:, :, 1:] != chosen[:, :, :-1]).float().mean()
+    assert least < borders < most
+
+
+def test_patches_reach_the_edges_as_often_as_the_middle():
+    chosen = choose_cells((400, 9, 9), 0.3, seed=2, patch=4).float().mean(0)
+    assert chosen.min() > 0.2 and chosen.max() < 0.4
 
 
 def test_items_and_seeds_choose_differently():

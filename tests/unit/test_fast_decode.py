@@ -91,7 +91,9 @@ def test_pictures_and_latents_are_the_same_with_and_without_gradients(module: ty
         assert (layers(x) - with_gradients).abs().max() < TOLERANCE * with_gradients.abs().max()
 
 
-@pytest.mark.parametrize("block", [ResnetBlock(32, 32, 0.0, 32, nn), ResnetBlock(32, 64, 0.0, 32, nn), AttnBlock(32, 32, nn)])
+@pytest.mark.parametrize(
+    "block", [ResnetBlock(32, 32, 0.0, 32, nn), ResnetBlock(32, 64, 0.0, 32, nn), AttnBlock(32, 32, nn)]
+)
 @torch.no_grad()
 def test_a_block_leaves_its_input_as_it_was(block: nn.Module):
     x = random(1, 32, 6, 8)

@@ -15,7 +15,16 @@ from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from taming.conditioning.segmentation import labels_from_gray, labels_from_picture, one_hot, read_labels
+from taming.conditioning import Box
+from taming.conditioning.labels import vocabulary_label
+from taming.conditioning.segmentation import (
+    labels_from_boxes,
+    labels_from_gray,
+    labels_from_picture,
+    one_hot,
+    picture_of_labels,
+    read_labels,
+)
 from taming.conditioning.vocabularies import Vocabulary, vocabulary
 from taming.data import render_scene
 from taming.errors import ConditionError
@@ -250,3 +259,32 @@ def test_labels_that_the_model_does_not_have_are_refused(labels):
 def test_what_are_no_labels_is_refused(labels):
     with pytest.raises(ConditionError, match="whole numbers"):
         one_hot(labels, 3)
+
+
+@pytest.mark.parametrize("name", ("scenes", *DRAWN))
+def test_a_map_of_boxes_is_read_as_the_boxes(name):
+    """Later boxes lie over earlier ones, and one that reaches beyond the picture is cut."""
+    known = vocabulary(name)
+    boxes = [Box(5, 0.0, 0.5, 1.0, 0.7), Box(4, 0.25, 0.25, 0.5, 0.5), Box(3, -0.5, -0.5, 0.625, 0.625)]
+    labels = labels_from_boxes(boxes, 1, 16, 24)
+    expected = torch.full((16, 24), 1)
+    expected[8:] = 5
+    expected[4:12, 6:18] = 4
+    expected[:2, :3] = 3
+    assert torch.equal(labels, expected)
+    assert torch.equal(read_labels(picture_of_labels(labels[None], known), known, len(known.names))[0], expected)
+
+
+def test_boxes_beyond_the_picture_leave_no_trace():
+    boxes = [Box(2, -0.5, 0.0, 0.25, 1.0), Box(2, 1.5, 0.0, 1.0, 1.0), Box(2, 0.0, -2.0, 1.0, 1.0)]
+    assert not labels_from_boxes(boxes, 0, 8, 8).any()
+
+
+def test_a_label_that_a_palette_does_not_have_is_answered_with_the_nearest():
+    known = vocabulary("scenes")
+    assert [vocabulary_label(known, label) for label in ("Sun Moon", "tree", "5", 0)] == [1, 5, 5, 0]
+    with pytest.raises(ConditionError, match=r"'scenes' has no class 'montain'. Did you mean 'mountain'\?"):
+        vocabulary_label(known, "montain")
+    for label in ("9", -1, ""):
+        with pytest.raises(ConditionError, match="sky, sun_moon"):
+            vocabulary_label(known, label)

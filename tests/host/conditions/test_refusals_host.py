@@ -40,36 +40,42 @@ WRONG = {
     ),
     "a scaled map on another grid": (
         with_image("scaled.ckpt", DEPTH_IMAGE, width=4),
-        ("condition: ", "12x12 px", "8x12 px"),
+        ("condition", "12x12 px", "8x12 px"),
     ),
     "maps for another batch": (
         with_image("depth.ckpt", DEPTH_IMAGE.repeat(3, 1, 1, 1), batch_size=2),
-        ("condition: ", "3 items", "batch 2"),
+        ("condition", "3 items", "batch 2"),
     ),
-    "an empty batch": (with_image("depth.ckpt", torch.zeros(0, 8, 8, 3)), ("image: ", "empty")),
-    "two channels": (with_image("depth.ckpt", torch.zeros(1, 8, 8, 2)), ("image: ", "2 channels")),
-    "less than a token": (with_image("depth.ckpt", torch.zeros(1, 8, 1, 3)), ("image: ", "1x8")),
-    "depth in colors": (with_image("depth.ckpt", RED), ("image: ", "in color")),
+    "an empty batch": (with_image("depth.ckpt", torch.zeros(0, 8, 8, 3)), ("image", "empty")),
+    "two channels": (with_image("depth.ckpt", torch.zeros(1, 8, 8, 2)), ("image", "2 channels")),
+    "less than a token": (with_image("depth.ckpt", torch.zeros(1, 8, 1, 3)), ("image", "1x8")),
+    "depth in colors": (with_image("depth.ckpt", RED), ("image", "in color")),
     "a photograph as labels": (
         with_image("segmentation.ckpt", torch.rand(1, 8, 8, 3, generator=torch.Generator().manual_seed(0))),
-        ("image: ", "ade20k"),
+        ("image", "ade20k"),
     ),
     "labels beyond the last": (
         with_image("segmentation.ckpt", torch.full((1, 8, 8, 3), 200 / 255)),
-        ("image: ", "200"),
+        ("image", "200"),
     ),
-    "another palette": (with_image("segmentation.ckpt", RED, "coco_stuff"), ("image: ", "183 colors", "151")),
-    "boxes without a class": (with_boxes(canvas_boxes("person", "")), ("boxes: box 2", "labels")),
-    "an unknown class": (with_boxes(canvas_boxes("person", "trafic light")), ("boxes: box 2", "'traffic light'")),
-    "an unknown label": (with_boxes(canvas_boxes("", ""), labels="person, unicorn"), ("labels: ", "'unicorn'")),
+    "another palette": (with_image("segmentation.ckpt", RED, "coco_stuff"), ("image", "183 colors", "151")),
+    "boxes without a class": (with_boxes(canvas_boxes("person", "")), ("Box 2 of boxes", "labels")),
+    "an unknown class": (
+        with_boxes(canvas_boxes("person", "trafic light")),
+        ("This transformer", "'traffic light'", "boxes, box 2"),
+    ),
+    "an unknown label": (
+        with_boxes(canvas_boxes("", ""), labels="person, unicorn"),
+        ("This transformer", "'unicorn'", "input labels"),
+    ),
     "too few labels": (with_boxes(canvas_boxes("", ""), labels="1, 2, 3"), ("labels: 3 for 2 boxes",)),
     "no box": (with_boxes([]), ("boxes: there are none",)),
     "boxes of a larger picture": (
         with_boxes(canvas_boxes("person", "0"), width=100, height=100),
-        ("boxes: box 1", "100x100", "width and height"),
+        ("boxes, box 1: ", "100x100", "width and height"),
     ),
-    "a box of no size": (with_boxes([canvas_box(Box(0, 0.5, 0.5, 0.0, 0.1), "person")]), ("boxes: Box 1", "nothing")),
-    "a box without numbers": (with_boxes([{"x": "left", "metadata": {"desc": "0"}}]), ("boxes: box 1", "'left'")),
+    "a box of no size": (with_boxes([canvas_box(Box(0, 0.5, 0.5, 0.0, 0.1), "person")]), ("Box 1", "nothing", "boxes")),
+    "a box without numbers": (with_boxes([{"x": "left", "metadata": {"desc": "0"}}]), ("boxes, box 1: ", "'left'")),
 }
 
 
@@ -77,7 +83,7 @@ WRONG = {
 def test_what_cannot_be_is_refused_with_the_input_and_the_cure(probed: LiveServer, what: str):
     prompt, said = WRONG[what]
     message = failure(probed, prompt)
-    assert message.startswith(said[0]) and all(part in message for part in said)
+    assert all(part in message for part in said)
 
 
 def test_a_map_of_another_transformer_is_refused_although_both_read_depth(probed: LiveServer):

@@ -32,7 +32,8 @@ def word_transformer(tmp_path: Path) -> Path:
 def test_sample_draws_by_a_prompt_away_from_a_negative_one(tmp_path: Path, word_transformer: Path, caplog):
     arguments = ["sample", "--transformer", str(word_transformer), "--prompt", "A red boat, xylophone", "--seed", "3"]
     arguments += ["--negative", "trees", "--batch-size", "2", "--out", str(tmp_path / "out")]
-    assert main([*arguments, "--guidance-scale", "3"]) == 0
+    settings = ["--temperature", "1", "--top-k", "0", "--top-p", "1"]
+    assert main([*arguments, *settings, "--guidance-scale", "3"]) == 0
     assert "xylophone" in caplog.text and "--negative" not in caplog.text
     transformer, vqgan = load_transformer(word_transformer)
     condition = get_condition(transformer, prompt="red boats", negative="a tree", batch_size=2)
@@ -41,7 +42,7 @@ def test_sample_draws_by_a_prompt_away_from_a_negative_one(tmp_path: Path, word_
     for item in range(2):
         drawn = pixels_of(tmp_path / "out" / f"A-red-boat-xylophone_3_{item}.png")
         assert (drawn - expected[item]).abs().max() <= 1.01 / 255
-    assert main(arguments) == 0
+    assert main([*arguments, "--guidance-scale", "1"]) == 0
     assert "--negative does nothing while --guidance-scale is 1" in caplog.text
 
 

@@ -8,8 +8,7 @@ PYTHONPATH must name the repository. `--quick` only checks that the script works
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,13 @@ from torch import Tensor
 
 from benchmarks import ASSETS, RUNS
 from benchmarks.judge import measure_classes, measure_judge, to_unit, train_judge
-from benchmarks.neighbors import SHEET_PER_CLASS, build_bank, draw_nearest, measure_copies
+from benchmarks.neighbors import Neighbors, build_bank, draw_nearest, find_neighbors, measure_copies
 from benchmarks.patch_codes import fit_patch_codes, reconstruct_patches
-from benchmarks.photographs import Ruler, draw_photographs, list_photographs, load_photographs
+from benchmarks.photographs import draw_photographs, list_photographs, load_photographs
 from benchmarks.real_scenes import SIZE_PX, MappedScenes, Scenes, SceneSet, load_mapped_scenes, load_scenes
-from benchmarks.report import file_digest, print_table, result_path, write_results, write_summary
+from benchmarks.reconstruction import Tokenizer, get_ruler, load_tokenizer, measure_tokenizers
+from benchmarks.report import describe_file, report_sheet, result_path, write_results, write_summary
+from benchmarks.samples import BATCH, draw_samples, load_drawer, sampling_option
 from benchmarks.segmenter import (
     Segmenter,
     draw_boxes,
@@ -33,13 +34,8 @@ from benchmarks.segmenter import (
     measure_maps,
     read_places,
 )
-from taming import generate_image, get_condition, load_transformer, load_vqgan
-from taming.conditioning import Condition
+from taming import get_condition
 from taming.data import SCENE_CLASSES
-from taming.errors import ConfigError, UnsupportedCheckpointError
-from taming.metrics import code_usage, perplexity, psnr
-from taming.models import Transformer, VQModel
-from taming.modules.perceptual import PerceptualDistance
 from taming.sampling import SamplingOptions
 from taming.training.recipe import read_recipe
 
@@ -50,20 +46,16 @@ HELD_OUT = SceneSet(1_000_000, 200)
 JUDGING = SceneSet(2_000_000, 1_200)  # for the judge's own accuracy
 SEGMENTING = SceneSet(3_000_000, 3_600, num_objects=2)  # what the segmenter learns from
 PLACING = SceneSet(4_000_000, 192, num_objects=2)  # whose maps and boxes are told
-SAMPLE_SEED = 77_000
 PATCH_PX = 8  # the tokenizer's factor, so that the patch code has its rate
 SETTINGS = {
     "node defaults": SamplingOptions(),
     "recommended": SamplingOptions(top_p=0.95, guidance_scale=2.0),  # what the node's help page says to try
 }
-BATCH = 20
+SHEET_PER_CLASS = 2
 PLACE_FIGURES = {  # of the summary
     "maps": ("mean_iou", "maps read off {}, mean IoU, %"),
     "boxes": ("found_percent", "boxes with an object, {}, %"),
 }
-
-Drawer = tuple[Transformer, VQModel]  # a transformer and the tokenizer of its tokens
-Tokenizer = tuple[Callable[[Tensor], tuple[Tensor, Tensor]], int]  # pictures to pictures and tokens; number of codes
 
 
 def main() -> None:
@@ -79,11 +71,11 @@ def main() -> None:
     if photographs:
         groups["photographs"] = torch.stack([*photographs.values()])
     figures: dict[str, Any] = {
-        "models": {name: describe_files(folder) for name, folder in folders.items()},
+        "models": {name: describe_folder(folder) for name, folder in folders.items()},
         "training_scenes": {"set": trained_on.name, "used": len(training.images)},
         "settings": {name: asdict(options) for name, options in settings.items()},
     }
-    tokenizers = {name: load_tokenizer(folder) for name, folder in folders.items()}
+    tokenizers = {name: load_tokenizer(folder / "scenes_vqgan.safetensors") for name, folder in folders.items()}
     patches = {f"k-means of {PATCH_PX} px patches": fit_patches(training, options.quick)}
     ruler = get_ruler()
     remade, figures["reconstruction"] = measure_tokenizers({**tokenizers, **patches}, groups, ruler)
@@ -121,117 +113,20 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def sampling_option(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    return name, int(value) if name == "top_k" else float(value)
-
-
 def training_scenes() -> SceneSet:
     """What the embedded class model was trained on, by its recipe: what its samples could be copies of."""
     data = read_recipe(CLASS_RECIPE).data
     return SceneSet(data.first_seed, data.count, data.num_objects)
 
 
-def describe_files(folder: Path) -> dict[str, dict[str, object]]:
-    files = sorted(folder.glob("*.safetensors"))
-    return {file.name: {"sha256": file_digest(file), "megabytes": file.stat().st_size / 1e6} for file in files}
-
-
-def load_tokenizer(folder: Path) -> Tokenizer:
-    vqgan = load_vqgan(folder / "scenes_vqgan.safetensors")
-
-    @torch.no_grad()
-    def reconstruct(images: Tensor) -> tuple[Tensor, Tensor]:
-        tokens = torch.cat([vqgan.encode(batch * 2 - 1).indices for batch in images.split(BATCH)])
-        decoded = torch.cat([vqgan.decode_indices(batch) for batch in tokens.split(BATCH)])
-        return (decoded.clamp(-1, 1) + 1) / 2, tokens
-
-    return reconstruct, vqgan.config.num_tokens
+def describe_folder(folder: Path) -> dict[str, dict[str, object]]:
+    return {file.name: describe_file(file) for file in sorted(folder.glob("*.safetensors"))}
 
 
 def fit_patches(training: Scenes, quick: bool) -> Tokenizer:
     num_codes, num_patches, iterations = (64, 4096, 3) if quick else (1024, 262_144, 30)
     codes = fit_patch_codes(training.images, num_codes, PATCH_PX, num_patches=num_patches, iterations=iterations)
     return lambda images: reconstruct_patches(images, codes, PATCH_PX), num_codes
-
-
-def load_drawer(file: Path) -> Drawer | None:
-    """A transformer with its tokenizer; None where there is no such model."""
-    if not file.exists():
-        print(f"\n{file.name}: not measured, there is no such model in {file.parent}")
-        return None
-    transformer, vqgan = load_transformer(file)
-    if vqgan is None:
-        raise UnsupportedCheckpointError(f"{file.name} names no tokenizer of its tokens. Save it with first_stage=.")
-    return transformer, vqgan
-
-
-def get_ruler() -> Ruler | None:
-    """The perceptual distance, where the packages that it needs are installed."""
-    try:
-        distance = PerceptualDistance()
-    except ConfigError:
-        print("perceptual distance: not measured, its packages are not installed (see taming/modules/perceptual.py)")
-        return None
-
-    @torch.no_grad()
-    def measure(a: Tensor, b: Tensor) -> Tensor:
-        pairs = zip(a.split(BATCH), b.split(BATCH), strict=True)
-        return torch.cat([distance(one * 2 - 1, other * 2 - 1) for one, other in pairs])
-
-    return measure
-
-
-def measure_tokenizers(
-    tokenizers: Mapping[str, Tokenizer], groups: Mapping[str, Tensor], ruler: Ruler | None
-) -> tuple[dict[str, dict[str, Tensor]], dict[str, dict[str, dict[str, float]]]]:
-    """Reconstruct pictures, (B, 3, H, W) in [0, 1]; returns the results and the figures, by group and tokenizer."""
-    remade: dict[str, dict[str, Tensor]] = {}
-    figures: dict[str, dict[str, dict[str, float]]] = {}
-    for group, real in groups.items():
-        remade[group], figures[group] = {}, {}
-        for name, (reconstruct, num_codes) in tokenizers.items():
-            made, tokens = reconstruct(real)
-            remade[group][name] = made
-            figures[group][name] = judge_reconstruction(real, made, tokens, num_codes, ruler)
-        names = list(figures[group][EMBEDDED])
-        rows = [[name, *(f"{row[column]:.2f}" for column in names)] for name, row in figures[group].items()]
-        print_table(f"Reconstruction of {len(real)} {group} never trained on, whole, {SIZE_PX} px", ["", *names], rows)
-    return remade, figures
-
-
-def judge_reconstruction(
-    real: Tensor, made: Tensor, tokens: Tensor, num_codes: int, ruler: Ruler | None
-) -> dict[str, float]:
-    decibels = psnr(made, real)
-    figures = {
-        "psnr_mean_db": decibels.mean().item(),
-        "psnr_pooled_db": -10 * (made - real).square().mean().log10().item(),
-        "psnr_worst_db": decibels.min().item(),
-        "codebook_used_percent": 100 * code_usage(tokens, num_codes),
-        "perplexity": perplexity(tokens, num_codes),
-    }
-    if ruler is not None:
-        figures["perceptual"] = ruler(made, real).mean().item()
-    return figures
-
-
-def draw_samples(
-    drawer: Drawer, conditions: Sequence[Condition], settings: Mapping[str, SamplingOptions]
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Draw every condition with every setting: pictures (B, 3, H, W) in [0, 1], and the seconds that one took."""
-    transformer, vqgan = drawer
-    drawn, seconds = {}, {}
-    for name, options in settings.items():
-        if conditions[0].null_prefix is None:
-            options = replace(options, guidance_scale=1.0)  # the model was not trained to be guided
-        start = time.perf_counter()
-        numbered = enumerate(conditions, start=SAMPLE_SEED)
-        drawn[name] = torch.cat(
-            [generate_image(vqgan, transformer, told, seed, options=options) for seed, told in numbered]
-        )
-        seconds[name] = (time.perf_counter() - start) / len(drawn[name])
-    return drawn, seconds
 
 
 def measure_class_models(
@@ -268,8 +163,18 @@ def measure_class_models(
     path = result_path("nearest.png", options.quick)
     newest = samples.get(f"{EMBEDDED}, recommended")
     if newest is not None:
-        report_sheet(draw_nearest(judge, bank, training.images, newest, path))
+        found = find_neighbors(judge, bank, newest)
+        captions = [f"{SCENE_CLASSES[row * len(SCENE_CLASSES) // len(newest)]} (drawn)" for row in range(len(newest))]
+        rows = nearest_of_each_class(found)
+        report_sheet(draw_nearest(found, training.images, newest, captions, rows, path))
     return figures
+
+
+def nearest_of_each_class(found: Neighbors) -> list[int]:
+    """The rows of those samples that come nearest to a training scene, of as many samples of each class in turn."""
+    by_class = found.pixel_distance.view(len(SCENE_CLASSES), -1)  # (classes, per class)
+    nearest = by_class.argsort(dim=1)[:, :SHEET_PER_CLASS]
+    return (nearest + torch.arange(len(by_class)).unsqueeze(1) * by_class.shape[1]).flatten().tolist()
 
 
 def measure_map_model(
@@ -352,10 +257,6 @@ def summarize(figures: Mapping[str, Any], versions: Sequence[str]) -> list[list[
             [text.format(line), *(cells.get(version, "") for version in versions)] for line, cells in lines.items()
         ]
     return rows
-
-
-def report_sheet(path: Path) -> None:
-    print(f"\nwritten: {path}")
 
 
 if __name__ == "__main__":

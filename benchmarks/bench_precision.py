@@ -19,11 +19,12 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from benchmarks import ASSETS, ROOT, RUNS
-from benchmarks.bench_embedded import HELD_OUT, PLACING, SAMPLE_SEED, SEGMENTING, SETTINGS, training_scenes
+from benchmarks.bench_embedded import HELD_OUT, PLACING, SEGMENTING, SETTINGS, training_scenes
 from benchmarks.judge import accuracy, to_unit, train_judge
 from benchmarks.photographs import to_picture
 from benchmarks.real_scenes import load_mapped_scenes, load_scenes
 from benchmarks.report import print_table, result_path, write_results
+from benchmarks.samples import SAMPLE_SEED
 from benchmarks.segmenter import compare_maps, get_segmenter, read_places
 from taming import get_condition, load_transformer
 from taming.conditioning import Condition

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmarks.report import print_table
@@ -14,6 +17,9 @@ from taming.data import SCENE_CLASSES
 
 INPUT_PX = 64
 BATCH = 64
+BLURS_PX = (1, 3)  # sides of the square that is averaged, one as likely as another
+
+Judge = TypeVar("Judge", bound=nn.Module)
 
 
 class SceneClassifier(nn.Module):
@@ -85,16 +91,17 @@ def accuracy(judge: SceneClassifier, images: Tensor, labels: Tensor) -> float:
     return 100 * (predict(judge, images) == labels).float().mean().item()
 
 
-def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
+def augment(images: Tensor, rng: np.random.Generator, blurs_px: Sequence[int] = BLURS_PX) -> Tensor:
     """Mirror at random, and soften."""
     mirrored = torch.from_numpy(rng.random(len(images)) < 0.5)
-    return soften(torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images), rng)
+    return soften(torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images), rng, blurs_px)
 
 
-def soften(images: Tensor, rng: np.random.Generator) -> Tensor:
+def soften(images: Tensor, rng: np.random.Generator, blurs_px: Sequence[int] = BLURS_PX) -> Tensor:
     """Blur and dim, so that a judge looks at what is shown rather than at how sharp it is."""
-    if rng.random() < 0.5:
-        images = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    blur_px = int(rng.choice(blurs_px))
+    if blur_px > 1:
+        images = F.avg_pool2d(images, blur_px, stride=1, padding=blur_px // 2, count_include_pad=False)
     return (images * float(rng.uniform(0.85, 1.15))).clamp(0, 1)
 
 
@@ -104,12 +111,17 @@ def predict(judge: SceneClassifier, images: Tensor) -> Tensor:
     return torch.cat([judge(batch).argmax(1) for batch in images.split(BATCH)])
 
 
-@torch.no_grad()
-def describe(judge: SceneClassifier, images: Tensor) -> Tensor:
-    """Features of each picture, scaled to length 1, (B, 3, H, W) in [0, 1] -> (B, 512)."""
-    return F.normalize(torch.cat([judge.features(batch) for batch in images.split(BATCH)]), dim=1)
-
-
 def to_unit(images: np.ndarray) -> Tensor:
     """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [0, 1]."""
     return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 255
+
+
+def load_or_train(file: Path, judge: Judge, train: Callable[[], None]) -> Judge:
+    """`judge` with the weights kept in `file`; where there is none, `train` it first and keep it."""
+    if not file.exists():
+        train()
+        partial = file.with_suffix(".partial")
+        save_file(judge.state_dict(), partial)
+        partial.replace(file)
+    judge.load_state_dict(load_file(file))
+    return judge.eval()

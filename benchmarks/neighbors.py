@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,15 +13,22 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.judge import SceneClassifier, describe, to_unit
+from benchmarks.judge import to_unit
 from benchmarks.photographs import to_picture
 from benchmarks.report import print_table
-from taming.data import SCENE_CLASSES
 from taming.viz import labelled_sheet
 
 THUMBNAIL_PX = 32
-SHEET_PER_CLASS = 2
+BATCH = 64
 CHUNK = 512  # training scenes read or compared at once
+
+
+class Describer(Protocol):
+    """A network that sees what is shown, such as a judge."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [0, 1] to (B, features)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class Bank:
     """All training scenes in the two spaces that are compared."""
 
     thumbnails: Tensor  # (N, 3072) pixels at 32 px, in gray levels
-    features: Tensor  # (N, 512) of unit length
+    features: Tensor  # (N, features) of unit length
 
 
 @dataclass(frozen=True)
@@ -41,18 +49,24 @@ class Neighbors:
     feature_distance: Tensor  # (B,) 0 equal to 2 opposite
 
 
-def build_bank(judge: SceneClassifier, images: np.ndarray) -> Bank:
+def build_bank(judge: Describer, images: np.ndarray) -> Bank:
     """Reduce `images`, (N, H, W, 3) uint8, a chunk at a time."""
     parts = [to_unit(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
     return Bank(torch.cat([shrink(part) for part in parts]), torch.cat([describe(judge, part) for part in parts]))
 
 
-def find_neighbors(judge: SceneClassifier, bank: Bank, images: Tensor) -> Neighbors:
+def find_neighbors(judge: Describer, bank: Bank, images: Tensor) -> Neighbors:
     """Compare pictures, (B, 3, H, W) in [0, 1], with every training scene."""
     values = bank.thumbnails.shape[1]
     pixel_distance, by_pixels = nearest(shrink(images), bank.thumbnails)
     feature_distance, by_features = nearest(describe(judge, images), bank.features)
     return Neighbors(by_pixels, pixel_distance / values**0.5, by_features, feature_distance)
+
+
+@torch.no_grad()
+def describe(judge: Describer, images: Tensor) -> Tensor:
+    """Features of each picture, scaled to length 1, (B, 3, H, W) in [0, 1] -> (B, features)."""
+    return F.normalize(torch.cat([judge.features(batch) for batch in images.split(BATCH)]), dim=1)
 
 
 def shrink(images: Tensor) -> Tensor:
@@ -66,7 +80,7 @@ def nearest(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     return distances.min(1)
 
 
-def measure_copies(judge: SceneClassifier, bank: Bank, groups: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
+def measure_copies(judge: Describer, bank: Bank, groups: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
     """How near pictures, (B, 3, H, W) in [0, 1], come to a training scene: samples, and what cannot be copies."""
     figures = {}
     for name, images in groups.items():
@@ -83,21 +97,25 @@ def measure_copies(judge: SceneClassifier, bank: Bank, groups: Mapping[str, Tens
     return figures
 
 
-def draw_nearest(judge: SceneClassifier, bank: Bank, training: np.ndarray, images: Tensor, path: Path) -> Path:
-    """The samples of each class that come nearest to a training scene, each beside the scenes it comes nearest to.
+def draw_nearest(
+    found: Neighbors,
+    training: np.ndarray | Mapping[int, np.ndarray],
+    images: Tensor,
+    captions: Sequence[str],
+    rows: Sequence[int],
+    path: Path,
+) -> Path:
+    """Write a sheet to `path`: the samples in `rows`, each beside the training scenes that it comes nearest to.
 
-    `images` are as many of each class in turn, (B, 3, H, W) in [0, 1]; `training` are the pictures of the bank.
+    `found` are the neighbors of `images`, (B, 3, H, W) in [0, 1]; `training` are the pictures of the bank by their
+    numbers, (H, W, 3) uint8, those at least that are shown.
     """
-    found = find_neighbors(judge, bank, images)
-    per_class = len(images) // len(SCENE_CLASSES)
-    by_class = found.pixel_distance.view(-1, per_class).argsort(dim=1)[:, :SHEET_PER_CLASS]
-    rows = (by_class + torch.arange(0, len(images), per_class).unsqueeze(1)).flatten().tolist()
     pictures, labels = [], []
     for row in rows:
         neighbors = [training[int(chosen[row])] for chosen in (found.by_pixels, found.by_features)]
         pictures += [to_picture(images[row]), *map(Image.fromarray, neighbors)]
         labels += [
-            f"{SCENE_CLASSES[row // per_class]} (drawn)",
+            captions[row],
             f"pixels {found.pixel_distance[row]:.1f}",
             f"features {found.feature_distance[row]:.2f}",
         ]

@@ -82,5 +82,14 @@ def spread(seconds: Sequence[float]) -> dict[str, float | int]:
     }
 
 
+def describe_file(path: Path) -> dict[str, object]:
+    """Digest and size of a model."""
+    return {"sha256": file_digest(path), "megabytes": path.stat().st_size / 1e6}
+
+
+def report_sheet(path: Path) -> None:
+    print(f"\nwritten: {path}")
+
+
 def file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

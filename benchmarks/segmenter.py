@@ -10,10 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from benchmarks.judge import soften, to_unit
+from benchmarks.judge import load_or_train, soften, to_unit
 from benchmarks.photographs import to_picture
 from benchmarks.real_scenes import MappedScenes
 from benchmarks.report import print_table
@@ -58,22 +57,16 @@ def layer(channels_in: int, channels_out: int) -> nn.Sequential:
 
 def get_segmenter(file: Path, scenes: MappedScenes, epochs: int) -> Segmenter:
     """The segmenter kept in `file`, trained on `scenes` first where there is none."""
-    if not file.exists():
-        trained = train_segmenter(scenes, epochs)
-        partial = file.with_suffix(".partial")
-        save_file(trained.state_dict(), partial)
-        partial.replace(file)
-    segmenter = Segmenter()
-    segmenter.load_state_dict(load_file(file))
-    return segmenter.eval()
-
-
-def train_segmenter(scenes: MappedScenes, epochs: int, seed: int = 0) -> Segmenter:
-    """Train on pictures and maps, mirrored at random, the pictures a little blurred or dimmed."""
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        segmenter = Segmenter().train()
-    rng = np.random.default_rng(seed)
+        torch.manual_seed(0)
+        segmenter = Segmenter()
+    return load_or_train(file, segmenter, lambda: train_segmenter(segmenter, scenes, epochs))
+
+
+def train_segmenter(segmenter: Segmenter, scenes: MappedScenes, epochs: int) -> None:
+    """Train on pictures and maps, mirrored at random, the pictures a little blurred or dimmed."""
+    segmenter.train()
+    rng = np.random.default_rng(0)
     per_epoch = len(scenes.images) // BATCH
     shares = np.bincount(scenes.maps.ravel(), minlength=len(SEGMENT_NAMES)) / scenes.maps.size
     # Half a percent of the pixels is sun or moon: unweighted, a short training never learns to see them.
@@ -90,7 +83,6 @@ def train_segmenter(scenes: MappedScenes, epochs: int, seed: int = 0) -> Segment
             loss.backward()
             optimizer.step()
             schedule.step()
-    return segmenter
 
 
 @torch.no_grad()

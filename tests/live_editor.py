@@ -10,7 +10,7 @@ from devtools.browser import OUR_NODE, open_editor
 from devtools.server import Server
 
 # From the host with no pack at all; the last is its own first workflow, whose models it may not look for.
-HOST_NOISE = ("/userdata", "/user.css", "graph accessed before initialization", "/missingModelMetadata")
+HOST_NOISE = ("/userdata", "/user.css", "graph accessed before initialization", "/missingModel")
 TO_PROMPT = "async () => (await app.graphToPrompt()).output"
 
 

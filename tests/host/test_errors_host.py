@@ -163,6 +163,7 @@ def test_a_transformer_without_its_first_stage_says_where_to_get_one(server: Liv
     assert "alone.safetensors" in message and "Load VQGAN" in message
     prompt[DECODE]["inputs"]["vqgan"] = ["vqgan", 0]
     prompt[SAMPLE]["inputs"]["seed"] = 1
+    prompt[EMPTY]["inputs"] |= {"width": 512, "height": 512}  # long enough to be looked at
     run = server.watch(prompt, preview_method="auto")
     assert run.ending == "execution_success" and run.previews
 

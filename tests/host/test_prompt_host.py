@@ -87,12 +87,12 @@ def test_unknown_words_are_named_once_in_the_log(worded: LiveServer):
 @pytest.mark.parametrize(
     ("condition", "name", "error"),
     [
-        (by_prompt("cats"), TRANSFORMER, "was trained to draw by class. Use Class Condition with it."),
-        (by_prompt("sea"), "vectors.safetensors", "was trained to draw by text. Use Text Condition with it."),
+        (by_prompt("cats"), TRANSFORMER, "was trained to draw by class. Use Class Condition (Taming) with it."),
+        (by_prompt("sea"), "vectors.safetensors", "was trained to draw by text. Use Text Condition (Taming) with it."),
         (
             node("TamingBoxCondition", boxes={"__value__": []}),
             "words.safetensors",
-            "was trained to draw by words. Use Prompt Condition with it.",
+            "was trained to draw by words. Use Prompt Condition (Taming) with it.",
         ),
     ],
     ids=["a prompt for classes", "a prompt for vectors", "boxes for words"],

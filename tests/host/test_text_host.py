@@ -203,7 +203,7 @@ def untold(name: str) -> Prompt:
 def test_nothing_need_be_connected_where_a_transformer_was_trained_without_words_too(told: LiveServer):
     assert told.watch(untold("text.safetensors")).ending == "execution_success"
     assert (
-        "draws by text and nothing is connected. Connect Text Condition."
+        "draws by text and nothing is connected. Connect Text Condition (Taming)."
         in told.watch(untold("only_text.safetensors")).error
     )
 
@@ -212,4 +212,4 @@ def test_a_class_for_a_transformer_that_reads_words_names_the_node_that_it_needs
     prompt = untold("text.safetensors")
     prompt["condition"] = node("TamingClassCondition", transformer=["transformer", 0], label="red")
     prompt["sample"]["inputs"]["condition"] = ["condition", 0]
-    assert "was trained to draw by text. Use Text Condition" in told.watch(prompt).error
+    assert "was trained to draw by text. Use Text Condition (Taming)" in told.watch(prompt).error

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.attributes import NONE, Answers, Attributes, answer
+from benchmarks.attributes import NONE, SKY, Answers, Attributes, answer
 from benchmarks.judge import augment, load_or_train, to_unit
 from benchmarks.landscapes import Landscapes
 from taming.data.scenes.composition import COLORS
@@ -25,7 +25,7 @@ BLURS_PX = (1, 3, 5, 7)
 class AttributeClassifier(nn.Module):
     """Images (B, 3, H, W) in [0, 1] to logits of words, (B, words), and of colors, (B, colored, COLORS).
 
-    A word is looked for at each place; a color is read where its thing is. Logits of words are relative to how often
+    A word is looked for at each place; a color is read where its word is found. Logits of words are relative to how often
     words occur: above 0, a word is likelier than usual. So words that are rare are found as often as others.
     """
 
@@ -37,8 +37,9 @@ class AttributeClassifier(nn.Module):
             convolution = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False)
             layers += [convolution, nn.BatchNorm2d(channels_out), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.words = nn.Conv2d(WIDTHS[-1], len(attributes.words), 1)
-        self.places = nn.Conv2d(WIDTHS[-1], len(attributes.colored), 1)
+        found = (*attributes.words, SKY)
+        self.words = nn.Conv2d(WIDTHS[-1], len(found), 1)
+        self.colored = [found.index(name) for name in attributes.colored]
         self.colors = nn.Conv2d(WIDTHS[-1], len(attributes.colored) * len(COLORS), 1)
 
     def see(self, images: Tensor) -> Tensor:
@@ -53,10 +54,10 @@ class AttributeClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = self.see(images)
-        words = self.words(x).float().flatten(2)  # (B, words, L)
-        places = self.places(x).float().flatten(2).softmax(2)  # (B, colored, L)
+        words = self.words(x).float().flatten(2)  # (B, words and sky, L)
         colors = self.colors(x).float().flatten(2).unflatten(1, (-1, len(COLORS)))  # (B, colored, COLORS, L)
-        return words.logsumexp(2) - np.log(words.shape[2]), torch.einsum("btl,btcl->btc", places, colors)
+        places = words[:, self.colored].softmax(2)
+        return words[:, :-1].logsumexp(2) - np.log(words.shape[2]), torch.einsum("btl,btcl->btc", places, colors)
 
 
 def get_classifier(file: Path, attributes: Attributes, scenes: Landscapes, epochs: int) -> AttributeClassifier:

@@ -17,6 +17,7 @@ MIN_SCENES = 50  # that show a word, for it to be learned
 MIN_SHOWN = 10  # scenes that show an attribute, for its accuracy to be a figure
 KNOWN_PERCENT = 90.0  # balanced accuracy of what is known well enough to judge by
 NONE = -1  # no color
+SKY = "sky"  # always there, so it is no word; but it has a color
 KINDS = {"place": PLACES, "time": TIMES, "season": SEASONS, "weather": WEATHERS}
 
 
@@ -25,7 +26,7 @@ class Attributes:
     """What can be asked about a scene: whether it shows a word, and the color of what is colored."""
 
     words: tuple[str, ...]
-    colored: tuple[str, ...]  # `sky`, which is always there, and some of the words
+    colored: tuple[str, ...]  # SKY and some of the words
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -35,7 +36,7 @@ class Attributes:
     def kinds(self) -> tuple[str, ...]:
         """Of each of `names`: place, time, season, weather, thing, sky color or color."""
         words = [next((kind for kind, of in KINDS.items() if word in of), "thing") for word in self.words]
-        return (*words, *("sky color" if name == "sky" else "color" for name in self.colored))
+        return (*words, *("sky color" if name == SKY else "color" for name in self.colored))
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def list_attributes(facts: Sequence[Facts]) -> Attributes:
     seen = Counter(fact.name for scene in facts for fact in scene)
     colored = Counter(fact.name for scene in facts for fact in scene if fact.color)
     words = sorted(name for name, number in seen.items() if MIN_SCENES <= number < len(facts))
-    names = {*words, "sky"}
+    names = {*words, SKY}
     return Attributes(tuple(words), tuple(sorted(name for name in colored if name in names)))
 
 

@@ -147,16 +147,6 @@ def test_previews_show_the_picture_grow_at_its_own_size_and_never_the_last_step(
     assert 0 < gray[-1] < gray[0] < 1
 
 
-def test_a_preview_shows_the_whole_batch_side_by_side(server: LiveServer):
-    # Large enough that there is time to look.
-    prompt = drawing("alpine, beach, aurora, volcano", side=256, seed=5, batch_size=4, guidance_scale=3.0)
-    run = server.watch(prompt, preview_method="auto")
-    sheet = pixels(run.previews[-1].image)
-    assert sheet.shape == (512, 512, 3)
-    is_gray = np.abs(sheet.astype(int) - GRAY).max(-1) <= 2
-    assert (is_gray.reshape(2, 256, 2, 256).mean((1, 3)) < 1).any()  # as many as there is time for
-
-
 def test_recommended_settings_take_the_place_of_the_numbers_and_the_log_says_them(server: LiveServer):
     numbers = {"temperature": 1.0, "top_k": 100, "top_p": 0.95, "guidance_scale": 3.0}
     recommended = picture(server.watch(drawing(seed=11, settings="recommended", top_k=1, temperature=5.0)))

@@ -25,8 +25,8 @@ BLURS_PX = (1, 3, 5, 7)
 class AttributeClassifier(nn.Module):
     """Images (B, 3, H, W) in [0, 1] to logits of words, (B, words), and of colors, (B, colored, COLORS).
 
-    A word is looked for at each place; a color is read where its word is found. Logits of words are relative to how often
-    words occur: above 0, a word is likelier than usual. So words that are rare are found as often as others.
+    A word is looked for at each place; a color is read where its word is found. Logits of words are relative to how
+    often words occur: above 0, a word is likelier than usual. So rare words are found as readily as others.
     """
 
     def __init__(self, attributes: Attributes) -> None:

@@ -162,7 +162,7 @@ CONTRACT: dict[str, tuple[str, Inputs, Inputs, list[tuple[str, str]]]] = {
         [],
     ),
 }
-LANGUAGES = ("en", "ko")
+LANGUAGES = ("en", "ko", "zh", "ja")
 CATEGORIES = ("Taming/loaders", "Taming/tokens", "Taming/conditioning", "Taming/sampling", "Taming/training")
 # What core calls the same thing: an artist who searches for it finds the node.
 SEARCHES = {

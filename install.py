@@ -3,7 +3,7 @@
 import sys
 
 MESSAGE = """\
-Taming needs nothing else: its embedded models are part of it (Templates > taming-tokens > Draw a class).
+Taming needs nothing else: its embedded models are part of it (Templates > taming-tokens > Draw a landscape).
 Your own models: VQGAN tokenizers go into models/vqgan, transformers into models/taming_transformers,
 each with its .yaml of the same name beside it when it has one."""
 

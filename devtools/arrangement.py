@@ -16,6 +16,7 @@ GROUP_TITLE_PX = 50  # so much more at the top
 STEPS = 10_000
 ATTEMPTS = 4  # the search starts anew so often, unless nothing is hidden before
 HEAT, COLD = 20_000.0, 2.0  # the rise in cost that a third of all changes may bring, at the start and at the end
+FIRST, NORMAL, LAST = 0, 1, 2  # ranks
 MARGIN_PX = 10.0  # from wires to nodes: the renderers draw both a little differently
 HIDDEN_COST = 50.0  # of a hidden pixel, against one of a wire's rise
 
@@ -27,7 +28,7 @@ class Node:
     id: int
     width: float
     height: float  # with its title, and with the room that its preview takes
-    is_last: bool  # it stands at the end of its column
+    rank: int  # a lower one stands above in its column
     starts: dict[int, Point]  # by link: where it starts, from the node's upper right corner
     ends: dict[int, Point]  # by link: where it ends, from the node's upper left corner
 
@@ -39,7 +40,7 @@ class Block:
     title: str | None
     columns: list[list[Node | Block]]
     leads: list[list[int]] = field(init=False)  # steps of free room above each item
-    is_last: bool = field(default=False, init=False)
+    rank: int = field(default=NORMAL, init=False)
 
     def __post_init__(self) -> None:
         self.leads = [[0] * len(column) for column in self.columns]
@@ -79,7 +80,7 @@ def make_columns(items: dict[int, Node | Block], links: set[tuple[int, int]]) ->
         if followers and all(target != key for _, target in links):
             depths[key] = min(followers) - 1  # a source stands beside whatever needs it first
     columns = [[items[key] for key in items if depths[key] == depth] for depth in sorted(set(depths.values()))]
-    return [sorted(column, key=lambda item: item.is_last) for column in columns]
+    return [sorted(column, key=lambda item: item.rank) for column in columns]
 
 
 def arrange(root: Block, links: dict[int, tuple[int, int]]) -> Placement:
@@ -176,7 +177,7 @@ def _change(block: Block, rng: random.Random) -> Callable[[], None]:
     column, leads = block.columns[index], block.leads[index]
     old_column, old_leads = list(column), list(leads)
     first, second = rng.randrange(len(column)), rng.randrange(len(column))
-    if rng.random() < 0.3 and column[first].is_last == column[second].is_last:
+    if rng.random() < 0.3 and column[first].rank == column[second].rank:
         column[first], column[second] = column[second], column[first]
     else:
         steps = rng.choice((-8, -4, -2, -1, 1, 2, 4, 8))

@@ -12,12 +12,13 @@ from typing import Any
 from . import ROOT
 from .server import Server
 from .steps import SetupError, say
-from .workflows import example_workflows, models_to_download, nodes_of, read_prompt
+from .workflows import example_workflows, models_to_download, nodes_of, read_prompt, upload_examples
 
 OUTPUT = ROOT / "output"
 SEEDS = (1, 2, 3, 4)
 SCENES = ("alpine", "sunset_sea", "city_night", "autumn")  # shown when the user brings no picture
-CLASSES_WORKFLOW, RECONSTRUCTION_WORKFLOW = "Draw a class", "Reconstruct an image"
+CLASSES_WORKFLOW, RECONSTRUCTION_WORKFLOW = "Draw a landscape", "Reconstruct an image"
+APP = "App, "  # in the names of workflows that are others, opened as an app
 LOADER, LABEL, EMPTY, SAMPLE = "TamingLoadTransformer", "TamingClassCondition", "TamingEmptyTokens", "TamingSample"
 
 
@@ -26,12 +27,13 @@ def run_demo(server: Server, image: Path | None) -> list[Path]:
 
     Returns the files to look at.
     """
-    workflows = example_workflows()
+    workflows = [file for file in example_workflows() if APP not in file.stem]
     if not workflows:
         raise SetupError("example_workflows/ is empty, so there is nothing to show.")
     raw = OUTPUT / "raw"
     shutil.rmtree(raw, ignore_errors=True)
     raw.mkdir(parents=True)
+    upload_examples(server)
     object_info = server.get("/object_info")
     files = []
     for workflow in workflows:
@@ -41,9 +43,9 @@ def run_demo(server: Server, image: Path | None) -> list[Path]:
             say(f"{workflow.stem}: left out, it trains on pictures of yours")
         elif needed:
             say(f"{workflow.stem}: left out, it needs {', '.join(needed)} (docs/models.md)")
-        elif workflow.stem == CLASSES_WORKFLOW:
+        elif CLASSES_WORKFLOW in workflow.stem:
             files.append(_draw_classes(server, prompt, raw))
-        elif workflow.stem == RECONSTRUCTION_WORKFLOW:
+        elif RECONSTRUCTION_WORKFLOW in workflow.stem:
             files.append(_reconstruct(server, prompt, image, raw))
         else:
             pictures = _run(server, workflow.stem, prompt, raw, workflow.stem)

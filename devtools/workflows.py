@@ -4,19 +4,50 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import ROOT
+from .server import Server
 
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 NOTE_TYPES = ("Note", "MarkdownNote")
+SHOWN_TYPES = {"IMAGECOMPARE": {"__value__": ["", ""]}}  # what a node shows, and what the editor sends for it
 SEED_NAMES = ("seed", "noise_seed")  # the editor gives these a control_after_generate value even unasked
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """An input of a node type."""
+
+    name: str
+    type: str
+    is_optional: bool
+    is_widget: bool
+    has_control: bool  # the editor puts control_after_generate behind it
+    default: Any  # of a widget
 
 
 def example_workflows() -> list[Path]:
     """Return the shipped workflows, by name."""
     return sorted((ROOT / "example_workflows").glob("*.json"))
+
+
+def upload_examples(server: Server) -> None:
+    """Give a server the pictures that the shipped workflows load, which the editor brings when it opens one."""
+    for picture in sorted((ROOT / "web" / "examples").iterdir()):
+        server.upload(picture)
+
+
+def write_workflow(file: Path, workflow: dict[str, Any]) -> None:
+    """Write a UI-format workflow, a line for each value."""
+    file.write_text(json.dumps(workflow, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def as_graph(workflow: dict[str, Any]) -> dict[str, Any]:
+    """The same workflow, opened as a graph even if it opens as an app."""
+    return {**workflow, "extra": {**workflow["extra"], "linearMode": False}}
 
 
 def read_prompt(file: Path, object_info: dict[str, Any]) -> dict[str, Any]:
@@ -51,9 +82,11 @@ def models_to_download(prompt: dict[str, Any]) -> list[str]:
 def _api_node(node: dict[str, Any], info: dict[str, Any], sources: dict[int, list[Any]]) -> dict[str, Any]:
     named = zip(_widget_names(info), node.get("widgets_values") or [], strict=False)  # an older file has fewer values
     inputs = {name: _as_value(value) for name, value in named if name is not None}
+    required = info["input"].get("required", {}).items()
+    shown = {name: SHOWN_TYPES[kind] for name, (kind, *_) in required if isinstance(kind, str) and kind in SHOWN_TYPES}
     links = {socket["name"]: sources[socket["link"]] for socket in node.get("inputs", []) if socket.get("link")}
     title = node.get("title") or info["display_name"]
-    return {"class_type": node["type"], "inputs": inputs | links, "_meta": {"title": title}}
+    return {"class_type": node["type"], "inputs": inputs | shown | links, "_meta": {"title": title}}
 
 
 def _as_value(value: Any) -> Any:
@@ -61,14 +94,29 @@ def _as_value(value: Any) -> Any:
     return {"__value__": value} if isinstance(value, list) else value
 
 
-def _widget_names(info: dict[str, Any]) -> Iterator[str | None]:
-    """Yield the name of each entry of `widgets_values`, None for one that belongs to the editor alone."""
+def input_specs(info: dict[str, Any]) -> Iterator[InputSpec]:
+    """Yield the inputs of a node, from what the server says about its type, in the order of its widgets."""
     for section in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(section, {}).items():
             options = rest[0] if rest else {}
+            choices = kind if isinstance(kind, list) else options.get("options", [])
             is_widget = isinstance(kind, list) or kind in WIDGET_TYPES or "widgetType" in options
-            if not is_widget or options.get("forceInput"):
+            if isinstance(kind, str) and kind in SHOWN_TYPES:
                 continue
-            yield name
-            if name in SEED_NAMES or options.get("control_after_generate"):
+            yield InputSpec(
+                name=name,
+                type="COMBO" if isinstance(kind, list) else kind,
+                is_optional=section == "optional",
+                is_widget=is_widget and not options.get("forceInput"),
+                has_control=name in SEED_NAMES or bool(options.get("control_after_generate")),
+                default=options.get("default", choices[0] if choices else None),
+            )
+
+
+def _widget_names(info: dict[str, Any]) -> Iterator[str | None]:
+    """Yield the name of each entry of `widgets_values`, None for one that belongs to the editor alone."""
+    for spec in input_specs(info):
+        if spec.is_widget:
+            yield spec.name
+            if spec.has_control:
                 yield None

@@ -1,9 +1,11 @@
 """The real server, once for each pytest process that asks for it."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
+from devtools import ROOT
 from devtools.host import Host, get_host, make_base
 from live_server import LiveServer
 from workflow_models import write_models
@@ -21,6 +23,7 @@ def server(comfyui: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     base = tmp_path_factory.mktemp("base")
     make_base(base, comfyui)
     write_models(base / "models")  # before the server starts, which keeps its lists of files
+    shutil.copytree(ROOT / "web" / "examples", base / "input", dirs_exist_ok=True)
     live = LiveServer(comfyui, base)
     with live:
         yield live

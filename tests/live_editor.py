@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Page
@@ -11,6 +12,7 @@ from devtools.server import Server
 
 # From the host with no pack at all; the last is its own first workflow, whose models it may not look for.
 HOST_NOISE = ("/userdata", "/user.css", "graph accessed before initialization", "/missingModel")
+EARLIER = Path(__file__).parent / "web" / "earlier"  # workflows as older versions saved them
 TO_PROMPT = "async () => (await app.graphToPrompt()).output"
 
 

@@ -49,7 +49,11 @@ def write_models(models: Path) -> list[Path]:
     }
     for name, weights in files.items():
         torch.save({"state_dict": weights}, folder / name)
-    return [folder / name for name in files]
+    tokenizers = [models / "vqgan" / name for name in ("vq_ds16_c2i.pt", "imagenet256_16384.ckpt")]
+    for file in tokenizers:  # of other families, but these are only to be found and to run
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"state_dict": _stage(16384)}, file)
+    return [*(folder / name for name in files), *tokenizers]
 
 
 def write_pictures(folder: Path, classes: tuple[str, ...] = ("alpine", "beach"), count: int = 12) -> Path:

@@ -35,26 +35,37 @@ def test_a_workflow_has_a_thumbnail(file: Path):
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
-def test_a_workflow_says_which_file_it_needs_and_the_zoo_says_where_it_is(server: LiveServer, file: Path):
+def test_a_workflow_offers_the_file_that_it_needs(server: LiveServer, file: Path):
+    """In its note, and to the editor, whose dialog then knows the folder and the address."""
     needed = models_to_download(read_prompt(file, server.get("/object_info")))
     nodes = json.loads(file.read_text(encoding="utf-8"))["nodes"]
     note = "\n".join(node["widgets_values"][0] for node in nodes if node["type"] in NOTE_TYPES)
-    known = {model["file"]: model for model in ZOO if model["folder"] == "taming_transformers"}
+    known = {model["file"]: model for model in ZOO}
     for name in needed:
-        assert f"**{name}**" in note
         model = known[name]
-        assert (f"download {model['name']} " in note) if model["url"] else (model["source"] in note)
+        assert f"**{name}**" in note
+        assert model["source"] in note
+        offered = [entry for node in nodes for entry in node["properties"].get("models", [])]
+        assert offered == [{"name": name, "url": model["url"] or model["source"], "directory": model["folder"]}]
+
+
+def test_a_download_is_named_as_the_browser_saves_it():
+    """The editor's Download follows the link, and the file keeps the name that it has there."""
+    for name in ("llamagen_vq16_c2i", "ibq_16384"):
+        (model,) = (model for model in ZOO if model["name"] == name)
+        assert model["url"].endswith(f"/{model['file']}")
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("Draw by a map of labels", (512, 256)), ("Draw by depth", (272, 336))], ids=["map", "depth"]
+    ("name", "type", "size"),
+    [("map of labels", "TamingBoxesToMap", (512, 256)), ("from depth", "SolidMask", (272, 336))],
+    ids=["map", "depth"],
 )
-def test_the_picture_gets_the_size_of_the_map(server: LiveServer, name: str, size: tuple[int, int]):
+def test_the_picture_gets_the_size_of_the_map(server: LiveServer, name: str, type: str, size: tuple[int, int]):
     """As the notes in these workflows promise."""
-    file = next(file for file in WORKFLOWS if file.stem == name)
+    file = next(file for file in WORKFLOWS if name in file.stem)
     prompt = read_prompt(file, server.get("/object_info"))
-    ground = nodes_of(prompt, "EmptyImage") or nodes_of(prompt, "SolidMask")  # the first is what the others lie on
-    ground[0] |= {"width": size[0], "height": size[1]}
+    nodes_of(prompt, type)[0] |= {"width": size[0], "height": size[1]}  # of masks, the first is what the others lie on
     for empty in nodes_of(prompt, "TamingEmptyTokens"):
         empty["batch_size"] = 1
     pictures = server.run(prompt)

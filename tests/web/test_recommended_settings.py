@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from devtools.workflows import example_workflows
-from live_editor import Editor
+from live_editor import EARLIER, Editor
 
-OLD = 6  # values of the node before there was a choice: seed, what becomes of it, temperature, top_k, top_p, guidance
 ADD = """() => {
   const node = LiteGraph.createNode("TamingSample");
   app.graph.add(node);
@@ -15,14 +14,9 @@ ADD = """() => {
 }"""
 
 
-def old_workflow() -> dict:
+def old_workflow() -> dict[str, Any]:
     """Draw a class, as an older version saved it."""
-    file = next(file for file in example_workflows() if "Draw a class" in file.stem or "landscape" in file.stem.lower())
-    workflow = json.loads(file.read_text(encoding="utf-8"))
-    for node in workflow["nodes"]:
-        if node["type"] == "TamingSample":
-            node["widgets_values"] = node["widgets_values"][:OLD]
-    return workflow
+    return json.loads((EARLIER / "Draw a class (before settings).json").read_text(encoding="utf-8"))
 
 
 def settings_of(editor: Editor) -> list[str]:

@@ -25,6 +25,7 @@ from ..modules.quantizers import CosineQuantizer, EMAVectorQuantizer, GumbelQuan
 from ..modules.quantizers.usage import CodeUsage, restart_dead_codes
 from .batches import augmentation, image_batch, middle_batch
 from .datasets import Data
+from .initialization import start_at_identity
 from .kmeans import kmeans
 from .loop import Batch, Figures, Turn
 from .losses import (
@@ -148,6 +149,8 @@ class VQGANTask:
                 raise ConfigError("model: the recipe describes another model than model= is. Leave the section empty.")
         if self.recipe.init_from:
             start_vqgan_from(model, self.recipe.init_from)
+        elif self.recipe.identity_start:
+            start_at_identity(model)
         return model
 
     def _check_crops(self) -> None:

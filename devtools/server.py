@@ -158,10 +158,8 @@ class Server:
         return self.images(entry)
 
     def images(self, entry: dict[str, Any]) -> dict[str, list[bytes]]:
-        """Return the image files that a history entry lists, by node id; of a comparison both sides."""
-        keys = ("images", "a_images", "b_images")
-        outputs = entry["outputs"].items()
-        files = {node: [file for key in keys for file in output.get(key, [])] for node, output in outputs}
+        """Return the image files that a history entry lists, by node id."""
+        files = {node: output.get("images", []) for node, output in entry["outputs"].items()}
         return {node: [self.get_bytes("/view", **file) for file in listed] for node, listed in files.items()}
 
     def upload(self, file: Path) -> str:

@@ -13,7 +13,6 @@ from .server import Server
 
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 NOTE_TYPES = ("Note", "MarkdownNote")
-SHOWN_TYPES = {"IMAGECOMPARE": {"__value__": ["", ""]}}  # what a node shows, and what the editor sends for it
 SEED_NAMES = ("seed", "noise_seed")  # the editor gives these a control_after_generate value even unasked
 
 
@@ -82,11 +81,9 @@ def models_to_download(prompt: dict[str, Any]) -> list[str]:
 def _api_node(node: dict[str, Any], info: dict[str, Any], sources: dict[int, list[Any]]) -> dict[str, Any]:
     named = zip(_widget_names(info), node.get("widgets_values") or [], strict=False)  # an older file has fewer values
     inputs = {name: _as_value(value) for name, value in named if name is not None}
-    required = info["input"].get("required", {}).items()
-    shown = {name: SHOWN_TYPES[kind] for name, (kind, *_) in required if isinstance(kind, str) and kind in SHOWN_TYPES}
     links = {socket["name"]: sources[socket["link"]] for socket in node.get("inputs", []) if socket.get("link")}
     title = node.get("title") or info["display_name"]
-    return {"class_type": node["type"], "inputs": inputs | shown | links, "_meta": {"title": title}}
+    return {"class_type": node["type"], "inputs": inputs | links, "_meta": {"title": title}}
 
 
 def _as_value(value: Any) -> Any:
@@ -101,8 +98,6 @@ def input_specs(info: dict[str, Any]) -> Iterator[InputSpec]:
             options = rest[0] if rest else {}
             choices = kind if isinstance(kind, list) else options.get("options", [])
             is_widget = isinstance(kind, list) or kind in WIDGET_TYPES or "widgetType" in options
-            if isinstance(kind, str) and kind in SHOWN_TYPES:
-                continue
             yield InputSpec(
                 name=name,
                 type="COMBO" if isinstance(kind, list) else kind,

@@ -10,6 +10,7 @@ TOKENIZER = "embedded/scenes_vqgan.safetensors"
 SIDE_PX, TOKEN_PX = 256, 8  # that photographs are edited at, about, and of a token
 EDITED_MEGAPIXELS, COMPARED_MEGAPIXELS = 0.06, 0.25  # of 256x256 and of 512x512, in steps of 16 px
 MODEL_PX, ENLARGED = 128, 4.0  # of a picture that the models draw, and how much larger it is looked at
+PAIR_PX = (720, 440)  # of a node that shows two pictures side by side
 PHOTO, MASKED_PHOTO = "taming_lake.jpg", "taming_lake_mask.webp"  # of web/examples; the mask is over the water
 LABELS = "alpine, sunset_sea, desert, pine_forest, night, winter, aurora, beach, city_night, autumn, volcano, canyon"
 LIVE = "To watch it grow, set **Settings > Live preview method** to *auto* first."
@@ -163,8 +164,8 @@ def draw_from_boxes(graph: Graph) -> None:
 def reconstruct(graph: Graph) -> None:
     graph.note(
         "## Reconstruct an image\n\n"
-        "A VQGAN turns the picture into a grid of numbers, its tokens, and draws it again from them alone. Move over "
-        "*Compare Images* to see both.\n\n"
+        "A VQGAN turns the picture into a grid of numbers, its tokens, and draws it again from them alone: the picture "
+        "is at the left, what its tokens give at the right.\n\n"
         "The embedded VQGAN is 5 MB and saw painted landscapes, crops of ten photographs and emoji: it redraws "
         "everything as if with a brush. A large one keeps far more, in *Reconstruct with LlamaGen*.\n\n"
         "Choose a picture of your own in *Load Image*: any size works."
@@ -185,7 +186,8 @@ def compare(graph: Graph, model: Added) -> None:
     )
     tokens = graph.add("TamingEncode", vqgan=model["VQGAN"], image=scaled.output)
     decoded = graph.add("TamingDecode", vqgan=model["VQGAN"], tokens=tokens.output)
-    graph.add("ImageCompare", "Compare Images", image_a=scaled.output, image_b=decoded.output)
+    both = graph.add("ImageStitch", "Side by side", image1=scaled.output, image2=decoded.output)
+    graph.add("PreviewImage", "The picture, and what its tokens give", size=PAIR_PX, images=both.output)
 
 
 def train(graph: Graph) -> None:

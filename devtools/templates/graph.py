@@ -21,7 +21,7 @@ SIZES_PX = {  # of those that show something, and of those that have little to s
     "LoadImage": (270, 340),
     "SaveImage": (400, 460),
     "PreviewImage": (270, 300),
-    "ImageCompare": (480, 520),
+    "ImageStitch": (230, 60),
     "TamingPromptCondition": (380, 200),
     "TamingTrainVQGAN": (480, 400),
     "TamingTrainTransformer": (480, 400),
@@ -91,6 +91,7 @@ class Graph:
         *,
         control: str = "fixed",
         models: Sequence[dict[str, str]] = (),
+        size: tuple[int, int] | None = None,
         **values: Any,
     ) -> Added:
         """Add a node; what is not given keeps the node's default.
@@ -98,6 +99,7 @@ class Graph:
         Args:
             control: what the editor does to the seed after a run: fixed or randomize.
             models: files for the editor to offer for download: name, url and directory of each.
+            size: in px, at least, if not as large as others of its type.
             values: by input: an `Output` of another node, or a widget's value.
 
         Raises:
@@ -108,6 +110,7 @@ class Graph:
         if unknown := values.keys() - {spec.name for spec in specs}:
             raise ValueError(f"{type} has no input {', '.join(sorted(unknown))}.")
         node = self._append(type, title, [])
+        node["size"] = list(size or node["size"])
         for spec in specs:
             value = values.get(spec.name, spec.default)
             if spec.is_widget:

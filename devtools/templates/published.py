@@ -180,7 +180,8 @@ def _tokenizer(graph: Graph, name: str, title: str, text: str) -> None:
         f"## {title}\n\n{text}\n\n"
         f"Needs **{model['file']}** in *models/vqgan* ({size_of(name)}): press **Download** when ComfyUI says that it "
         f"is missing, or get it from [its authors]({model['source']}). Press **R** when it is there.\n\n"
-        "Move over *Compare Images* to see both. Choose a picture of your own in *Load Image*: any size works."
+        "The picture is at the left, what its tokens give at the right. Choose one of your own in *Load Image*: any "
+        "size works."
     )
     loaded = graph.add("TamingLoadVQGAN", models=[file_to_offer(name)], vqgan_name=model["file"])
     compare(graph, loaded)

@@ -70,11 +70,11 @@ def make_thumbnail(server: Server, file: Path, prompt: dict[str, Any]) -> Image.
     """Run what can be run of a prompt, and lay it out on a square."""
     needed = models_to_download(prompt)
     if not needed:
-        return lay_out(run(server, prompt), is_comparison=bool(nodes_of(prompt, "ImageCompare")))
+        pictures = run(server, prompt)
+        return halves(pictures[0]) if nodes_of(prompt, "ImageStitch") else lay_out(pictures)
     boxes = [box for node in prompt.values() for box in node["inputs"].get("boxes", {}).get("__value__", [])]
-    if nodes_of(prompt, "ImageCompare"):
-        photo = Image.open(PHOTOS / "taming_lake.jpg")
-        picture = lay_out([photo, in_tokens(photo)], is_comparison=True)
+    if nodes_of(prompt, "ImageStitch"):
+        picture = halves(beside_tokens(Image.open(PHOTOS / "taming_lake.jpg")))
     elif boxes:
         picture = draw_boxes(boxes)
     elif nodes_of(prompt, "PreviewImage"):
@@ -88,9 +88,9 @@ def make_thumbnail(server: Server, file: Path, prompt: dict[str, Any]) -> Image.
 
 
 def run(server: Server, prompt: dict[str, Any]) -> list[Image.Image]:
-    """The pictures that a prompt saves or compares, or else shows."""
+    """The pictures that a prompt saves, or else shows."""
     images = server.run(prompt, timeout=3600)
-    wanted = [key for key, node in prompt.items() if node["class_type"] in ("SaveImage", "ImageCompare")]
+    wanted = [key for key, node in prompt.items() if node["class_type"] == "SaveImage"]
     return [Image.open(io.BytesIO(data)).convert("RGB") for key in wanted or images for data in images[key]]
 
 
@@ -103,13 +103,18 @@ def upstream(prompt: dict[str, Any], class_type: str) -> dict[str, Any]:
     return {key: prompt[key] for key in kept}
 
 
-def lay_out(pictures: list[Image.Image], *, is_comparison: bool) -> Image.Image:
-    """One picture, four of a batch, or the halves of two, on a square; a wide one before a blur of itself."""
-    if is_comparison:
-        left, right = (ImageOps.fit(picture, (SIDE_PX, SIDE_PX)) for picture in pictures)
-        left.paste(right.crop((SIDE_PX // 2, 0, SIDE_PX, SIDE_PX)), (SIDE_PX // 2, 0))
-        ImageDraw.Draw(left).line([(SIDE_PX // 2, 0), (SIDE_PX // 2, SIDE_PX)], INK, 4)
-        return left
+def halves(pair: Image.Image) -> Image.Image:
+    """Of two pictures side by side, the left half of the first and the right half of the second, as one."""
+    middle = pair.width // 2
+    sides = (pair.crop((0, 0, middle, pair.height)), pair.crop((middle, 0, 2 * middle, pair.height)))
+    left, right = (ImageOps.fit(side, (SIDE_PX, SIDE_PX)) for side in sides)
+    left.paste(right.crop((SIDE_PX // 2, 0, SIDE_PX, SIDE_PX)), (SIDE_PX // 2, 0))
+    ImageDraw.Draw(left).line([(SIDE_PX // 2, 0), (SIDE_PX // 2, SIDE_PX)], INK, 4)
+    return left
+
+
+def lay_out(pictures: list[Image.Image]) -> Image.Image:
+    """One picture, or four of a batch, on a square; a wide one before a blur of itself."""
     if len(pictures) == 4:
         sheet = Image.new("RGB", (SIDE_PX, SIDE_PX))
         for index, picture in enumerate(pictures):
@@ -122,10 +127,13 @@ def lay_out(pictures: list[Image.Image], *, is_comparison: bool) -> Image.Image:
     return square
 
 
-def in_tokens(picture: Image.Image) -> Image.Image:
-    """A picture as a coarse grid, which is how one thinks of tokens."""
+def beside_tokens(picture: Image.Image) -> Image.Image:
+    """A picture, and at its right a coarse grid of it, which is how one thinks of tokens."""
     small = ImageOps.fit(picture, (TOKENS, TOKENS), Image.Resampling.BOX)
-    return small.resize((SIDE_PX, SIDE_PX), Image.Resampling.NEAREST)
+    pair = Image.new("RGB", (2 * picture.width, picture.height))
+    pair.paste(picture)
+    pair.paste(small.resize(picture.size, Image.Resampling.NEAREST), (picture.width, 0))
+    return pair
 
 
 def draw_boxes(boxes: list[dict[str, Any]]) -> Image.Image:

@@ -8,7 +8,9 @@ from devtools.workflows import example_workflows
 from live_editor import Editor
 
 PICTURES = ("taming_lake.jpg", "taming_lake_mask.webp")
-SHOWN = """() => app.graph.nodes.filter((node) => node.type === "LoadImage").map((node) => node.widgets[0].value)"""
+# What Load Image shows, and whether the editor knows that picture.
+SHOWN = """() => app.graph.nodes.filter((node) => node.type === "LoadImage").map(({ widgets: [image] }) =>
+  [image.value, image.options.values.includes(image.value)])"""
 
 
 def test_opening_a_workflow_brings_the_pictures_that_it_loads(editor: Editor):
@@ -21,7 +23,7 @@ def test_opening_a_workflow_brings_the_pictures_that_it_loads(editor: Editor):
     assert not any((inputs / name).exists() for name in PICTURES)
     for words, name in (("Reconstruct an image", PICTURES[0]), ("Inpaint", PICTURES[1])):
         editor.load(next(workflow for stem, workflow in workflows.items() if words in stem))
-        assert editor.page.evaluate(SHOWN) == [name]
+        assert editor.page.evaluate(SHOWN) == [[name, True]]
         assert (inputs / name).is_file()
     assert editor.complaints == []
 

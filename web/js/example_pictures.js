@@ -25,6 +25,9 @@ app.registerExtension({
     const wanted = picturesOf(workflow);
     if (!wanted.length) return;
     const there = await inputs();
-    for (const name of wanted) if (!there.includes(name)) await upload(name);
+    const missing = wanted.filter((name) => !there.includes(name));
+    if (!missing.length) return;
+    await Promise.all(missing.map(upload));
+    await app.refreshComboInNodes(); // or the editor takes them for missing
   },
 });

@@ -118,47 +118,10 @@ def as_file(blueprint: Blueprint, inner: dict[str, Any], open_links: list[list[A
 
     `open_links` come from the inputs of the subgraph.
     """
-    kind = _identifier(blueprint.name)
-    nodes = {node["id"]: node for node in inner["nodes"]}
-    for link, _, _, target, slot, _ in open_links:
-        nodes[target]["inputs"][slot]["link"] = link
-    last = len(inner["links"]) + len(open_links) + 1
-    nodes[made.image.node]["outputs"][made.image.slot]["links"].append(last)
-    out = [last, made.image.node, made.image.slot, OUTPUT_NODE, 0, made.image.type]
-    links = [dict(zip(LINK_FIELDS, link, strict=True)) for link in (*inner["links"], *open_links, out)]
-    left, right = min(node["pos"][0] for node in nodes.values()), max(_right(node) for node in nodes.values())
-    inputs = [
-        {
-            "id": _identifier(f"{blueprint.name}/{name}"),
-            "name": name,
-            "type": type,
-            "linkIds": [link[0] for link in open_links if link[2] == slot],
-        }
-        for slot, (name, type) in enumerate(blueprint.inputs.items())
-    ]
-    output = {"id": _identifier(f"{blueprint.name}/IMAGE"), "name": "IMAGE", "type": "IMAGE", "linkIds": [last]}
-    subgraph = {
-        "id": kind,
-        "version": 1,
-        "state": {"lastGroupId": 0, "lastNodeId": len(nodes), "lastLinkId": last, "lastRerouteId": 0},
-        "revision": 0,
-        "config": {},
-        "name": blueprint.name,
-        "inputNode": {"id": INPUT_NODE, "bounding": [left - ENDS_GAP_PX - END_PX[0], 0, *END_PX]},
-        "outputNode": {"id": OUTPUT_NODE, "bounding": [right + ENDS_GAP_PX, 0, *END_PX]},
-        "inputs": inputs,
-        "outputs": [output],
-        "widgets": [],
-        "nodes": inner["nodes"],
-        "groups": [],
-        "links": links,
-        "extra": {},
-        "category": CATEGORY,
-        "description": blueprint.description,
-    }
+    subgraph = make_subgraph(blueprint, inner, open_links, made.image)
     node = {
-        "id": len(nodes) + 1,
-        "type": kind,
+        "id": len(inner["nodes"]) + 1,
+        "type": subgraph["id"],
         "pos": [0, 0],
         "size": list(SIZE_PX),
         "flags": {},
@@ -185,12 +148,51 @@ def as_file(blueprint: Blueprint, inner: dict[str, Any], open_links: list[list[A
     }
 
 
+def make_subgraph(
+    blueprint: Blueprint, inner: dict[str, Any], open_links: list[list[Any]], image: Output
+) -> dict[str, Any]:
+    """The definition of a subgraph that gives `image`, and joins its inputs by `open_links`."""
+    nodes = {node["id"]: node for node in inner["nodes"]}
+    for link, _, _, target, slot, _ in open_links:
+        nodes[target]["inputs"][slot]["link"] = link
+    last = len(inner["links"]) + len(open_links) + 1
+    nodes[image.node]["outputs"][image.slot]["links"].append(last)
+    out = [last, image.node, image.slot, OUTPUT_NODE, 0, image.type]
+    left = min(node["pos"][0] for node in nodes.values())
+    right = max(node["pos"][0] + node["size"][0] for node in nodes.values())
+    inputs = [
+        {
+            "id": _identifier(f"{blueprint.name}/{name}"),
+            "name": name,
+            "type": type,
+            "linkIds": [link[0] for link in open_links if link[2] == slot],
+        }
+        for slot, (name, type) in enumerate(blueprint.inputs.items())
+    ]
+    output = {"id": _identifier(f"{blueprint.name}/IMAGE"), "name": "IMAGE", "type": "IMAGE", "linkIds": [last]}
+    return {
+        "id": _identifier(blueprint.name),
+        "version": 1,
+        "state": {"lastGroupId": 0, "lastNodeId": len(nodes), "lastLinkId": last, "lastRerouteId": 0},
+        "revision": 0,
+        "config": {},
+        "name": blueprint.name,
+        "inputNode": {"id": INPUT_NODE, "bounding": [left - ENDS_GAP_PX - END_PX[0], 0, *END_PX]},
+        "outputNode": {"id": OUTPUT_NODE, "bounding": [right + ENDS_GAP_PX, 0, *END_PX]},
+        "inputs": inputs,
+        "outputs": [output],
+        "widgets": [],
+        "nodes": inner["nodes"],
+        "groups": [],
+        "links": [dict(zip(LINK_FIELDS, link, strict=True)) for link in (*inner["links"], *open_links, out)],
+        "extra": {},
+        "category": CATEGORY,
+        "description": blueprint.description,
+    }
+
+
 def _identifier(name: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"taming-tokens/subgraphs/{name}"))
-
-
-def _right(node: dict[str, Any]) -> float:
-    return node["pos"][0] + node["size"][0]
 
 
 if __name__ == "__main__":

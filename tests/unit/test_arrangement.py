@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from devtools.arrangement import GAP_PX, Block, Node, arrange, make_columns, wires_of
+from devtools.arrangement import GAP_PX, LAST, NORMAL, Block, Node, arrange, make_columns, wires_of
 from devtools.geometry import Box, Geometry, Wire, hidden_px
-from devtools.layout import lay_out
+from devtools.layout import BARS_PX, READABLE, lay_out
 
 # loader 1 feeds condition 2, tokens 3, sampler 4 and decoder 5
 LINKS = {1: (1, 2), 2: (1, 3), 3: (1, 4), 4: (2, 4), 5: (3, 4), 6: (1, 5), 7: (4, 5)}
@@ -21,15 +21,15 @@ def short_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devtools.arrangement.STEPS", 200)
 
 
-def node(id: int, *, is_last: bool = False) -> Node:
+def node(id: int, *, rank: int = NORMAL) -> Node:
     outgoing = [link for link, (source, _) in LINKS.items() if source == id]
     incoming = [link for link, (_, target) in LINKS.items() if target == id]
     starts = {link: (0.0, 45.0 + 20 * row) for row, link in enumerate(outgoing)}
-    return Node(id, 300, 180, is_last, starts, {link: (0.0, 45.0 + 20 * row) for row, link in enumerate(incoming)})
+    return Node(id, 300, 180, rank, starts, {link: (0.0, 45.0 + 20 * row) for row, link in enumerate(incoming)})
 
 
 def graph() -> Block:
-    items: dict[int, Node | Block] = {id: node(id, is_last=id == 4) for id in range(1, 6)}
+    items: dict[int, Node | Block] = {id: node(id, rank=LAST if id == 4 else NORMAL) for id in range(1, 6)}
     return Block(None, make_columns(items, set(LINKS.values())))
 
 
@@ -45,7 +45,7 @@ def test_every_node_stands_to_the_right_of_whatever_feeds_it_and_apart_from_all(
 
 
 def test_a_sampler_is_last_in_its_column():
-    items: dict[int, Node | Block] = {4: node(4, is_last=True), 5: node(5)}
+    items: dict[int, Node | Block] = {4: node(4, rank=LAST), 5: node(5)}
     assert [[item.id for item in column if isinstance(item, Node)] for column in make_columns(items, set())] == [[5, 4]]
 
 
@@ -82,13 +82,18 @@ def test_a_workflow_keeps_its_groups_and_its_note_and_leaves_room_for_a_preview(
     nodes = [{"id": id, "type": types[id], "pos": list(places[id]), "size": [300, 100]} for id in places]
     nodes[1]["pos"] = [-600, 0]
     workflow = {"nodes": nodes, "links": [[1, 2, 0, 3, 0, "A"], [2, 3, 0, 4, 0, "B"]], "groups": [group]}
+    workflow["extra"] = {}
     boxes = {node["id"]: Box(node["pos"][0], node["pos"][1] - 30, 300, 130) for node in nodes}
     wires = (Wire(1, 2, 3, (-300, 40), (0, 340)), Wire(2, 3, 4, (300, 340), (0, 640)))
     lay_out(workflow, [Geometry(boxes, types, {"Draw": Box(*group["bounding"])}, wires)])
     note, loader, sample, decode = nodes
-    assert note["pos"][0] + note["size"][0] <= loader["pos"][0] - GAP_PX
-    assert (note["size"], sample["size"]) == ([400, 270], [300, 100])
+    assert note["pos"][0] == loader["pos"][0]
+    assert note["pos"][1] + note["size"][1] <= loader["pos"][1] - GAP_PX
+    assert (note["size"], sample["size"]) == ([300, 100], [300, 100])
     bounding = Box(*workflow["groups"][0]["bounding"])
     assert bounding.contains(Box(*sample["pos"], 300, 100 + 320))
     assert bounding.contains(Box(*decode["pos"], 300, 100))
     assert bounding.x - (loader["pos"][0] + 300) >= GAP_PX
+    view = workflow["extra"]["ds"]
+    assert READABLE <= view["scale"] <= 1
+    assert (note["pos"][0] + view["offset"][0]) * view["scale"] == pytest.approx(BARS_PX[0], abs=1)

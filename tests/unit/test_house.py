@@ -12,7 +12,7 @@ import pytest
 
 from repository import ROOT, project_value, tracked_files
 
-BINARY = {".safetensors", ".jpg", ".png"}
+BINARY = {".safetensors", ".jpg", ".png", ".gif", ".webp"}
 SOURCES = sorted(file for folder in ("taming", "nodes", "devtools") for file in (ROOT / folder).rglob("*.py"))
 
 

@@ -130,7 +130,7 @@ def _number_inputs() -> list[io.Input]:
             max=1.0,
             step=0.00001,
             round=False,
-            tooltip="How far a step goes, at most. 0 takes the preset's: 0.0008 for pictures_vqgan_small, 0.0012 for "
+            tooltip="How far a step goes, at most. 0 takes the preset's: 0.00025 for pictures_vqgan_small, 0.0012 for "
             "the other _small ones, 0.0002 for pictures_vqgan, 0.0005 for the others. Halve it when a run diverges.",
             advanced=True,
         ),

@@ -138,11 +138,11 @@ def preview_steps(run: Run) -> list[int]:
 
 
 def test_previews_show_the_picture_grow_at_its_own_size_and_never_the_last_step(server: LiveServer):
-    run = server.watch(drawing(seed=5, side=256, guidance_scale=3.0), preview_method="auto")
+    run = server.watch(drawing(seed=5, side=512, guidance_scale=3.0), preview_method="auto")  # takes some seconds
     steps = preview_steps(run)
-    assert len(steps) >= 2 and steps == sorted(steps) and steps[-1] < 4 * CELLS
+    assert len(steps) >= 2 and steps == sorted(steps) and steps[-1] < 16 * CELLS
     shown = [pixels(preview.image) for preview in run.previews]
-    assert all(image.shape == (256, 256, 3) for image in shown)  # the host would enlarge them, and the editor says 512
+    assert all(image.shape == (512, 512, 3) for image in shown)
     gray = [(np.abs(image.astype(int) - GRAY).max(-1) <= 2).mean() for image in shown]
     assert 0 < gray[-1] < gray[0] < 1
 

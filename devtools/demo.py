@@ -67,7 +67,7 @@ def _draw_classes(server: Server, prompt: dict[str, Any], raw: Path) -> Path:
         columns.append(_run(server, f"{len(names)} classes, seed {seed}", prompt, raw, f"seed{seed}"))
     pictures = [column[row] for row in range(len(names)) for column in columns]
     labels = [name for name in names for _ in SEEDS]
-    return _sheet(server, OUTPUT / "samples.png", pictures, labels, columns=2 * len(SEEDS))
+    return _sheet(server, OUTPUT / "samples.png", pictures, labels, columns=2 * len(SEEDS), side_px=256)
 
 
 def _reconstruct(server: Server, prompt: dict[str, Any], image: Path | None, raw: Path) -> Path:
@@ -82,9 +82,9 @@ def _reconstruct(server: Server, prompt: dict[str, Any], image: Path | None, raw
     for label, source in sources.items():
         nodes_of(prompt, "LoadImage")[0]["image"] = server.upload(source)
         result = _run(server, f"reconstruction of {source.name}", prompt, raw, source.stem.replace("input", "output"))
-        pictures += [source, result[-1]]
-        labels += [label, "reconstruction"]
-    return _sheet(server, OUTPUT / "reconstruction.png", pictures, labels, columns=4)
+        pictures.append(result[-1])  # both side by side
+        labels.append(f"{label}, and its reconstruction")
+    return _sheet(server, OUTPUT / "reconstruction.png", pictures, labels, columns=2, side_px=1024)
 
 
 def _run(server: Server, title: str, prompt: dict[str, Any], folder: Path, stem: str) -> list[Path]:
@@ -106,8 +106,8 @@ def _class_names(transformer_name: str) -> list[str]:
     return json.loads(metadata["taming"])["config"]["condition"]["class_names"]
 
 
-def _sheet(server: Server, target: Path, pictures: list[Path], labels: list[str], columns: int) -> Path:
-    _draw(server, target, "sheet", str(columns), *pictures, *labels)
+def _sheet(server: Server, target: Path, pictures: list[Path], labels: list[str], columns: int, side_px: int) -> Path:
+    _draw(server, target, "sheet", str(columns), str(side_px), *pictures, *labels)
     return target
 
 

@@ -16,7 +16,10 @@ SCENE_SEED = 2**31 - 1  # far above every seed that the embedded models were tra
 
 
 def main(command: str, target: Path, arguments: list[str]) -> None:
-    """Make the picture `target`: `fit FILE` or `sheet COLUMNS PICTURE... LABEL...`; in a folder: `scenes CLASS...`."""
+    """Make the picture `target`: `fit FILE` or `sheet COLUMNS SIDE PICTURE... LABEL...`, none larger than SIDE.
+
+    `scenes CLASS...` makes one of each class in the folder `target`.
+    """
     if command == "fit":
         fit(Path(arguments[0])).save(target)
     elif command == "scenes":
@@ -24,9 +27,11 @@ def main(command: str, target: Path, arguments: list[str]) -> None:
             scene = render_scene(SCENE_CLASSES.index(name), SCENE_SEED)
             Image.fromarray(scene.image).save(target / f"input_{name}.png")
     elif command == "sheet":
-        columns, *rest = arguments
-        pictures, labels = rest[: len(rest) // 2], rest[len(rest) // 2 :]
-        labelled_sheet([Image.open(picture) for picture in pictures], labels, int(columns)).save(target)
+        columns, side, *rest = arguments
+        pictures = [Image.open(picture) for picture in rest[: len(rest) // 2]]
+        for picture in pictures:
+            picture.thumbnail((int(side), int(side)))
+        labelled_sheet(pictures, rest[len(rest) // 2 :], int(columns)).save(target)
 
 
 def fit(file: Path) -> Image.Image:

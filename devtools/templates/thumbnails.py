@@ -71,7 +71,7 @@ def make_thumbnail(server: Server, file: Path, prompt: dict[str, Any]) -> Image.
     needed = models_to_download(prompt)
     if not needed:
         pictures = run(server, prompt)
-        return halves(pictures[0]) if nodes_of(prompt, "ImageStitch") else lay_out(pictures)
+        return halves(pictures[0]) if nodes_of(prompt, "ImageStitch") else on_square(pictures)
     boxes = [box for node in prompt.values() for box in node["inputs"].get("boxes", {}).get("__value__", [])]
     if nodes_of(prompt, "ImageStitch"):
         picture = halves(beside_tokens(Image.open(PHOTOS / "taming_lake.jpg")))
@@ -113,7 +113,7 @@ def halves(pair: Image.Image) -> Image.Image:
     return left
 
 
-def lay_out(pictures: list[Image.Image]) -> Image.Image:
+def on_square(pictures: list[Image.Image]) -> Image.Image:
     """One picture, or four of a batch, on a square; a wide one before a blur of itself."""
     if len(pictures) == 4:
         sheet = Image.new("RGB", (SIDE_PX, SIDE_PX))

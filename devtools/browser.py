@@ -19,7 +19,9 @@ OPTIONS = (
     "--no-first-run",
 )
 OUR_NODE = "TamingDecode"
-READY = "type => window.LiteGraph?.registered_node_types[type] && window.app?.isGraphReady"
+# The editor ends its start with the host's own first workflow, which would take the place of what was opened before.
+READY = """type => window.LiteGraph?.registered_node_types[type] && window.app?.isGraphReady
+  && app.graph.nodes.length > 0"""
 
 
 @contextmanager

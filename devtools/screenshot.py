@@ -19,7 +19,6 @@ from .server import Server
 from .workflows import example_workflows
 
 TARGET = ROOT / "docs" / "images" / "workflow.jpg"
-WINDOW = {"width": 1600, "height": 1000}
 # What the button Run does.
 RUN = """async (workflow) => {
   await app.loadGraphData(workflow);
@@ -33,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         make_base(Path(folder), host)
         with Server(host, Path(folder)) as server:
-            page = browser.new_page(viewport=WINDOW)
+            page = browser.new_page(viewport={"width": 1600, "height": 1000})
             open_editor(server, page, is_nodes2=True)
             page.evaluate(RUN, workflow)
             while not server.get("/history"):

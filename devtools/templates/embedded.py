@@ -245,8 +245,14 @@ def draw_tokens(
     graph: Graph, model: Added, tokens: Output, told: Added, seed: int, control: str = "randomize"
 ) -> tuple[Added, Output]:
     """Draw what is unknown, and decode it; gives the sampler and the picture."""
-    inputs = {"transformer": model["TRANSFORMER"], "tokens": tokens, "condition": told.output}
-    sampled = graph.add("TamingSample", control=control, seed=seed, **inputs)
+    sampled = graph.add(
+        "TamingSample",
+        control=control,
+        transformer=model["TRANSFORMER"],
+        tokens=tokens,
+        condition=told.output,
+        seed=seed,
+    )
     return sampled, graph.add("TamingDecode", vqgan=model["VQGAN"], tokens=sampled.output).output
 
 

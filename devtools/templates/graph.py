@@ -128,8 +128,7 @@ class Graph:
         node["outputs"] = [{"name": name, "type": kind, "links": []} for name, kind in kinds]
         pack = "taming-tokens" if type.startswith("Taming") else "comfy-core"
         node["properties"] = {"cnr_id": pack, "Node name for S&R": type}
-        if models:
-            node["properties"]["models"] = list(models)
+        node["properties"] |= {"models": list(models)} if models else {}
         return Added(node["id"], {name: Output(node["id"], slot, kind) for slot, (name, kind) in enumerate(kinds)})
 
     @contextmanager

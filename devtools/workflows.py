@@ -49,6 +49,11 @@ def as_graph(workflow: dict[str, Any]) -> dict[str, Any]:
     return {**workflow, "extra": {**workflow["extra"], "linearMode": False}}
 
 
+def has_words(name: str, words: list[str]) -> bool:
+    """Whether all the words are in a name, as the editor searches: in any order and case."""
+    return all(word.lower() in name.lower() for word in words)
+
+
 def read_prompt(file: Path, object_info: dict[str, Any]) -> dict[str, Any]:
     """Read a UI-format workflow file and return its API-format prompt.
 

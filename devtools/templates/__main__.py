@@ -9,7 +9,7 @@ import sys
 
 from .. import ROOT
 from ..layout import open_editors
-from ..workflows import write_workflow
+from ..workflows import has_words, write_workflow
 from .catalog import TEMPLATES
 from .graph import Graph
 
@@ -21,7 +21,7 @@ def main(words: list[str]) -> int:
     found = 0
     with open_editors() as editors:
         for template in TEMPLATES:
-            if not all(word.lower() in template.name.lower() for word in words):
+            if not has_words(template.name, words):
                 continue
             graph = Graph(template.name, editors.object_info, template.is_app)
             template.build(graph)

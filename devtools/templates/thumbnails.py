@@ -20,7 +20,7 @@ from .. import ROOT
 from ..host import get_host, make_base
 from ..server import Server
 from ..steps import say
-from ..workflows import example_workflows, models_to_download, nodes_of, read_prompt, upload_examples
+from ..workflows import example_workflows, has_words, models_to_download, nodes_of, read_prompt, upload_examples
 from .published import ZOO, size_of
 
 SIDE_PX = 512
@@ -41,7 +41,7 @@ WORDS = {  # by what is in the name of a workflow that has nothing to show befor
 
 def main(words: list[str]) -> None:
     """Write a thumbnail beside each workflow that has all the words in its name, and the gallery of the README."""
-    files = [file for file in example_workflows() if all(word.lower() in file.stem.lower() for word in words)]
+    files = [file for file in example_workflows() if has_words(file.stem, words)]
     host = get_host()
     with tempfile.TemporaryDirectory() as folder:
         make_base(Path(folder), host)

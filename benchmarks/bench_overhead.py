@@ -35,7 +35,7 @@ from benchmarks.report import print_table, write_results
 from benchmarks.rounds import Steps, summarize, take_turns
 from benchmarks.token_rows import make_config, make_weights
 from devtools.host import get_host, make_base
-from live_server import LiveServer, Run
+from devtools.live_server import LiveServer, Run
 from prompts import DECODE, LABEL, LOAD, SAMPLE, SHOW, TRANSFORMER, VQGAN, Prompt, drawing, pixels, reconstruction
 from taming import get_condition, load_transformer, load_vqgan
 from taming.checkpoints import save_checkpoint

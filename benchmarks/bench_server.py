@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.report import print_table, write_results
 from devtools.host import get_host, make_base
-from live_server import LiveServer, Message, Run
+from devtools.live_server import LiveServer, Message, Run
 from prompts import CELLS, DECODE, LOAD, SAMPLE, drawing, reconstruction
 
 Moment = Callable[[Message], bool]

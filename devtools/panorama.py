@@ -7,17 +7,15 @@ cost, because a film wants more of them than a person does.
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import websocket
 from PIL import Image
 
 from . import ROOT
 from .host import get_host, make_base
-from .server import Server
+from .live_server import LiveServer
 from .workflows import example_workflows, read_prompt, upload_examples
 
 TARGET = ROOT / "docs" / "images" / "panorama.gif"
@@ -25,8 +23,6 @@ WORKFLOW = "03 Outpaint"
 WIDTH_PX, COLORS = 640, 96
 FRAMES = 40  # about
 FRAME_MS, LAST_MS = 120, 2500
-PREVIEW = 4  # event number of a live preview with metadata
-FEATURES = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}
 EAGER = f"""
 import sys
 for module in list(sys.modules.values()):
@@ -45,31 +41,20 @@ def main() -> None:
         eager = Path(folder) / "custom_nodes" / "zz_eager_previews"  # ours is loaded before it
         eager.mkdir()
         (eager / "__init__.py").write_text(EAGER, encoding="utf-8")
-        with Server(host, Path(folder)) as server:
+        server = LiveServer(host, Path(folder))
+        with server:
             upload_examples(server)
             frames = record(server, read_prompt(file, server.get("/object_info")))
     write(frames)
     print(f"{TARGET}: {len(frames)} frames, {TARGET.stat().st_size / 1e6:.1f} MB")
 
 
-def record(server: Server, prompt: dict[str, Any]) -> list[Image.Image]:
+def record(server: LiveServer, prompt: dict[str, Any]) -> list[Image.Image]:
     """Run a prompt; returns its live previews and the picture that it saves."""
-    socket = websocket.create_connection(f"{server.url.replace('http', 'ws')}/ws?clientId=film")
-    socket.send(json.dumps(FEATURES))
-    prompt_id = server.submit(prompt, client_id="film", extra_data={"preview_method": "auto"})
-    frames = []
-    while True:
-        message = socket.recv()
-        if isinstance(message, bytes):
-            if int.from_bytes(message[:4], "big") == PREVIEW:
-                length = int.from_bytes(message[4:8], "big")
-                frames.append(Image.open(io.BytesIO(message[8 + length :])).convert("RGB"))
-        elif (event := json.loads(message))["type"] == "executing" and event["data"]["node"] is None:
-            break
-    socket.close()
-    images = server.images(server.wait(prompt_id))
+    run = server.watch(prompt, preview_method="auto")
     (saved,) = (key for key, node in prompt.items() if node["class_type"] == "SaveImage")
-    return [*frames, Image.open(io.BytesIO(images[saved][0])).convert("RGB")]
+    pictures = [*(preview.image for preview in run.previews), run.images[saved][0]]
+    return [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
 
 
 def write(frames: list[Image.Image]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from live_server import LiveServer
+from devtools.live_server import LiveServer
 from published import net2net_weights, net2net_yaml, prefixed, transformer_weights, vqgan_weights, vqgan_yaml
 from taming.checkpoints import load_transformer
 from taming.conditioning import Condition, get_condition

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from condition_models import FACTOR, SIDE
-from live_server import LiveServer, Run
+from devtools.live_server import LiveServer, Run
 from prompts import DECODE, EMPTY, LOAD, SAMPLE, SHOW, Prompt, node
 from taming.conditioning import Box
 from taming.conditioning.vocabularies import vocabulary

@@ -7,7 +7,7 @@ import pytest
 
 from devtools import ROOT
 from devtools.host import Host, get_host, make_base
-from live_server import LiveServer
+from devtools.live_server import LiveServer
 from workflow_models import write_models
 
 

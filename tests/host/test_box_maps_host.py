@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from condition_prompts import canvas_box
-from live_server import LiveServer
+from devtools.live_server import LiveServer
 from prompts import DECODE, EMPTY, LOAD, SAMPLE, SHOW, Prompt, node, pixels
 from taming.conditioning import Box
 from taming.conditioning.vocabularies import vocabulary

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from devtools.host import Host, make_base
-from live_server import LiveServer, Run
+from devtools.live_server import LiveServer, Run
 from prompts import DECODE, LABEL, LOAD, SAMPLE, SHOW, TRANSFORMER, Prompt, node, pixels
 
 FORGET, MASK, ENCODE = "forget", "mask", "encode"

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from devtools import ROOT
+from devtools.live_server import LiveServer, Run
 from devtools.server import PromptError
-from live_server import LiveServer, Run
 from prompts import (
     DECODE,
     EMPTY,

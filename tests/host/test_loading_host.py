@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import yaml
 
-from live_server import LiveServer, Run
+from devtools.live_server import LiveServer, Run
 from prompts import DECODE, LOAD, SHOW, VQGAN, drawing, node, pixels, reconstruction
 from published import net2net_weights, net2net_yaml, transformer_weights, vqgan_weights, vqgan_yaml
 

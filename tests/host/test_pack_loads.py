@@ -9,7 +9,7 @@ import pytest
 
 from devtools import ROOT
 from devtools.host import PACK_FOLDER
-from live_server import LiveServer
+from devtools.live_server import LiveServer
 
 MODULE = f"custom_nodes.{PACK_FOLDER}"
 

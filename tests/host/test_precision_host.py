@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from live_server import LiveServer, Run
+from devtools.live_server import LiveServer, Run
 from prompts import LOAD, SHOW, drawing, node, pixels
 from taming.modules.packed import can_pack
 

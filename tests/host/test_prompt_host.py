@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from live_server import LiveServer, Run
+from devtools.live_server import LiveServer, Run
 from prompts import TRANSFORMER, Prompt, node, pixels
 from taming.models import ConditionConfig
 from training_prompts import SAMPLING, fresh, recipe, tokenizer

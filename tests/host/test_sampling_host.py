@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from devtools import ROOT
-from live_server import LiveServer, Message, Run
+from devtools.live_server import LiveServer, Message, Run
 from prompts import CELLS, DECODE, LABEL, LOAD, SAMPLE, SHOW, TRANSFORMER, VQGAN, drawing, node, pixels, reconstruction
 
 ASSETS = ROOT / "taming" / "assets"

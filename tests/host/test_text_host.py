@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from live_server import LiveServer
+from devtools.live_server import LiveServer
 from prompts import TRANSFORMER, Prompt, node, pixels
 from published import vqgan_weights
 from taming.checkpoints import load_vqgan, save_checkpoint

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from live_server import LiveServer, Message
+from devtools.live_server import LiveServer, Message
 from prompts import VQGAN, node, pixels
 from training_prompts import class_model, fresh, recipe, tokenizer, told
 from workflow_models import TRAINED_PX, write_pictures

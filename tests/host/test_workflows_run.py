@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from devtools import ROOT
+from devtools.live_server import LiveServer
 from devtools.workflows import NOTE_TYPES, example_workflows, models_to_download, nodes_of, read_prompt
-from live_server import LiveServer
 from prompts import pixels
 from workflow_models import in_miniature
 

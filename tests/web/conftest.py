@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from devtools.browser import chromium
+from devtools.live_server import LiveServer
 from live_editor import Editor
-from live_server import LiveServer
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from condition_models import write_models
 from devtools.host import Host, make_base
-from live_server import LiveServer
+from devtools.live_server import LiveServer
 
 # No node of the host shows tokens, or makes pictures of odd shapes.
 PROBE_PACK = """

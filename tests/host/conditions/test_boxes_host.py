@@ -8,7 +8,7 @@ import numpy as np
 
 from condition_models import expected
 from condition_prompts import CONDITION, LAYOUT, canvas_box, canvas_boxes, drawn, with_boxes
-from live_server import LiveServer
+from devtools.live_server import LiveServer
 from prompts import node
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from condition_models import FACTOR, SIDE, expected
 from condition_prompts import CONDITION, colored, drawn, gray, random_depth, random_labels, with_image
-from live_server import LiveServer
+from devtools.live_server import LiveServer
 from prompts import SHOW, node, pixels
 
 

@@ -16,7 +16,7 @@ from condition_prompts import (
     with_boxes,
     with_image,
 )
-from live_server import LiveServer
+from devtools.live_server import LiveServer
 from prompts import node
 from taming.conditioning import Box
 

@@ -7,7 +7,7 @@ import pytest
 
 from condition_models import SIDE, expected
 from condition_prompts import drawing, drawn
-from live_server import LiveServer
+from devtools.live_server import LiveServer
 from prompts import LOAD
 from taming.configs import PUBLISHED, preset_names
 

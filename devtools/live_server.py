@@ -1,4 +1,4 @@
-"""The running server as tests see it: a prompt together with everything the server said about it."""
+"""The running server as tests and benchmarks see it: a prompt together with everything the server said about it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import websocket
 
-from devtools.server import Server
+from .server import Server
 
 PREVIEW_WITH_METADATA = 4  # event numbers of the server's binary messages
 FEATURES = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}

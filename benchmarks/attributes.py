@@ -75,17 +75,17 @@ def balanced_accuracies(attributes: Attributes, truth: Answers, seen: Answers) -
     Of a word, the mean of the shares recognized where it is and where it is not; of the color of a thing, the mean of
     the shares recognized of each color.
     """
-    figures = {}
+    metrics = {}
     for column, word in enumerate(attributes.words):
         shown, right = truth.words[:, column], truth.words[:, column] == seen.words[:, column]
         if shown.sum() >= MIN_SHOWN:
-            figures[word] = 50 * (share(right[shown]) + share(right[~shown]))
+            metrics[word] = 50 * (share(right[shown]) + share(right[~shown]))
     for column, name in enumerate(attributes.colored):
         colors, right = truth.colors[:, column], truth.colors[:, column] == seen.colors[:, column]
         if (colors != NONE).sum() >= MIN_SHOWN:
             shares = [share(right[colors == color]) for color in colors[colors != NONE].unique()]
-            figures[f"color of {name}"] = 100 * sum(shares) / len(shares)
-    return figures
+            metrics[f"color of {name}"] = 100 * sum(shares) / len(shares)
+    return metrics
 
 
 def share(values: Tensor) -> float:
@@ -96,13 +96,13 @@ def measure_accuracies(
     attributes: Attributes, truth: Mapping[str, Answers], seen: Mapping[str, Answers]
 ) -> dict[str, dict[str, float]]:
     """`balanced_accuracies` of each group of real scenes and of reconstructions."""
-    figures = {name: balanced_accuracies(attributes, truth[name], answers) for name, answers in seen.items()}
+    metrics = {name: balanced_accuracies(attributes, truth[name], answers) for name, answers in seen.items()}
     rows = [
-        [attribute, *(f"{row[attribute]:.1f}" if attribute in row else "" for row in figures.values())]
+        [attribute, *(f"{row[attribute]:.1f}" if attribute in row else "" for row in metrics.values())]
         for attribute in attributes.names
     ]
-    print_table("Attributes that the classifier recognizes, balanced, percent", ["", *figures], rows)
-    return figures
+    print_table("Attributes that the classifier recognizes, balanced, percent", ["", *metrics], rows)
+    return metrics
 
 
 def find_facts(
@@ -117,9 +117,9 @@ def find_facts(
     asked = torch.cat((truth.words, truth.colors != NONE), dim=1) & is_known  # (N, attributes)
     found = torch.cat((seen.words, seen.colors == truth.colors), dim=1)
     is_whole = (found | ~asked).all(1)[asked.any(1)]
-    figures = {"all": 100 * share(found[asked]), "whole prompts": 100 * share(is_whole)}
+    metrics = {"all": 100 * share(found[asked]), "whole prompts": 100 * share(is_whole)}
     for kind in dict.fromkeys(attributes.kinds):
         chosen = asked & torch.tensor([kind == other for other in attributes.kinds])
         if chosen.any():
-            figures[kind] = 100 * share(found[chosen])
-    return figures
+            metrics[kind] = 100 * share(found[chosen])
+    return metrics

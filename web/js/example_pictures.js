@@ -9,7 +9,8 @@ const FOLDER = new URL("../examples/", import.meta.url);
 
 async function inputs() {
   const { LoadImage } = await (await api.fetchApi("/object_info/LoadImage")).json();
-  return LoadImage.input.required.image[0];
+  const [kind, options] = LoadImage.input.required.image;
+  return Array.isArray(kind) ? kind : options.options; // as nodes of the older and of the newer schema list them
 }
 
 async function upload(name) {

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from ..errors import TamingError
 from . import convert, decode, download, encode, inspect, reconstruct, sample, train
 
+DESCRIPTION = (
+    "Discrete-token image models. No command replaces a file that is there already, unless you say --overwrite."
+)
 COMMANDS = (encode, decode, reconstruct, sample, train, convert, inspect, download)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for an error that was explained, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m taming", description="Discrete-token image models.")
+    parser = argparse.ArgumentParser(prog="python -m taming", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)

@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from .options import Commands
+from ..errors import TamingError
+from ..file_names import check_free, check_name, check_new_folder, make_folder
+from .options import TAKEN, Commands, add_overwrite, given_path
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -16,7 +18,8 @@ def add(commands: Commands) -> None:
         "It also reads Lightning checkpoints that hold other objects; nothing in the file is executed.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a checkpoint of any kind that `inspect` knows")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
+    parser.add_argument("--out", type=given_path, required=True, metavar="FILE", help="the .safetensors file to write")
+    add_overwrite(parser)
     parser.add_argument("--dtype", choices=DTYPES, help="of the weights (default: as they are)")
     parser.set_defaults(run=run)
 
@@ -26,6 +29,20 @@ def run(options: argparse.Namespace) -> None:
 
     from ..checkpoints import convert_checkpoint
 
+    check_out(options.file, options.out, options.overwrite)
     dtype = None if options.dtype is None else getattr(torch, options.dtype)
     convert_checkpoint(options.file, options.out, dtype)
     print(options.out)
+
+
+def check_out(file: Path, out: Path, overwrite: bool) -> None:
+    """Raise TamingError unless `file` can be written as `out`; the folder of that is made."""
+    if out.is_dir():
+        raise TamingError(f"{out} is a folder. Give --out the name of a file, such as {out / 'model.safetensors'}.")
+    check_name(out.name)
+    check_new_folder(out.parent)
+    if out.resolve() == file.resolve():
+        raise TamingError(f"{out} is the input and would be overwritten. Give another --out.")
+    if not overwrite:
+        check_free([out], TAKEN)
+    make_folder(out.parent)

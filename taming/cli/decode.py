@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..checkpoints import load_vqgan
 from .options import Commands, add_out_folder, add_vqgan
-from .pictures import check_pictures, result_paths, write_picture
+from .pictures import check_pictures, result_paths, result_stem, write_picture
 from .tokens_file import read_tokens
 
 
@@ -27,8 +28,12 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     vqgan = load_vqgan(options.vqgan)
     check_pictures(vqgan, options.vqgan)
-    for tokens, path in zip(options.tokens, result_paths(options.tokens, options.out, ".png"), strict=True):
-        indices = read_tokens(tokens, vqgan, options.vqgan)
-        for item, grid in enumerate(indices):  # one by one, so that none depends on its batch
-            number = f"_{item}" if len(indices) > 1 else ""
-            write_picture(vqgan.decode_indices(grid[None])[0], path.with_stem(path.stem + number))
+    names: list[str] = []
+    grids: list[Tensor] = []  # (h, w)
+    for tokens in options.tokens:
+        indices, stem = read_tokens(tokens, vqgan, options.vqgan), result_stem(tokens)
+        grids += indices
+        names += [f"{stem}_{item}.png" for item in range(len(indices))] if len(indices) > 1 else [f"{stem}.png"]
+    paths = result_paths(options.tokens, names, options.out, options.overwrite)
+    for grid, path in zip(grids, paths, strict=True):  # one by one, so that none depends on its batch
+        write_picture(vqgan.decode_indices(grid[None])[0], path, options.overwrite)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..file_names import check_new_folder
 from ..zoo import find_model, read_zoo
 from ..zoo.download import download
-from .options import Commands
+from .options import Commands, add_overwrite, given_path
 from .progress import show_progress
 
 
@@ -19,7 +20,10 @@ def add(commands: Commands) -> None:
         "lists the models; docs/models.md says more about each.",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="a model of the list")
-    parser.add_argument("--folder", type=Path, help="where to put it (default: ./models/vqgan or taming_transformers)")
+    parser.add_argument(
+        "--folder", type=given_path, help="where to put it (default: ./models/vqgan or taming_transformers)"
+    )
+    add_overwrite(parser)
     parser.set_defaults(run=run)
 
 
@@ -33,7 +37,9 @@ def run(options: argparse.Namespace) -> None:
     def report(done: int, total: int | None) -> None:
         show_progress(done, total, "bytes")
 
-    print(download(model, options.folder or Path("models", model.folder), report))
+    folder = options.folder or Path("models", model.folder)
+    check_new_folder(folder)
+    print(download(model, folder, report, options.overwrite))
 
 
 def list_models() -> None:

@@ -6,7 +6,7 @@ import torch
 
 from ..checkpoints import load_vqgan
 from .options import Commands, add_out_folder, add_pictures, add_vqgan
-from .pictures import check_pictures, crop_to_cells, read_picture, result_paths
+from .pictures import check_pictures, crop_to_cells, read_picture, result_paths, result_stem
 from .tokens_file import write_tokens
 
 
@@ -27,6 +27,8 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     vqgan = load_vqgan(options.vqgan)
     check_pictures(vqgan, options.vqgan)
-    for image, path in zip(options.image, result_paths(options.image, options.out, ".npz"), strict=True):
+    names = [f"{result_stem(image)}.npz" for image in options.image]
+    paths = result_paths(options.image, names, options.out, options.overwrite)
+    for image, path in zip(options.image, paths, strict=True):
         pixels = crop_to_cells(read_picture(image), vqgan.factor, image.name)
-        write_tokens(vqgan.encode(pixels).indices, vqgan, path)
+        write_tokens(vqgan.encode(pixels).indices, vqgan, path, options.overwrite)

@@ -9,6 +9,7 @@ Commands = argparse._SubParsersAction
 
 EMBEDDED_VQGAN = next(iter(embedded_models("vqgan")))
 EMBEDDED_TRANSFORMER = next(iter(embedded_models("transformer")))
+TAKEN = "Give another --out, or --overwrite to replace what is there."  # what to do about a file that is there already
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:
@@ -22,4 +23,22 @@ def add_vqgan(parser: argparse.ArgumentParser) -> None:
 
 
 def add_out_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where results go; made if needed")
+    parser.add_argument(
+        "--out", type=given_path, required=True, metavar="FOLDER", help="where results go; made if needed"
+    )
+    add_overwrite(parser)
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that are there already; without it, the command stops before it replaces any",
+    )
+
+
+def given_path(text: str) -> Path:
+    """The path that `text` names: an empty one, of a variable that is not set, would be the folder one is in."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return Path(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +15,12 @@ from torch import Tensor
 from ..data import whole_cells
 from ..data.decode import UNREADABLE_PICTURE, decode_picture
 from ..errors import TamingError, UnsupportedCheckpointError
+from ..file_names import check_free, check_new_folder, make_folder, mend_name, written_at_once
 from ..models import VQModel
-from ..wording import shorten_error
+from ..wording import shorten, shorten_error
+from .options import TAKEN
+
+log = logging.getLogger(__name__)
 
 
 def read_picture(path: Path, size_px: tuple[int, int] | None = None, smooth: bool = True) -> Tensor:
@@ -42,10 +48,11 @@ def crop_to_cells(pixels: Tensor, factor: int, name: str) -> Tensor:
     return pixels[:, :, rows, columns]
 
 
-def write_picture(pixels: Tensor, path: Path) -> None:
+def write_picture(pixels: Tensor, path: Path, overwrite: bool) -> None:
     """Save `pixels`, (3, H, W) in [-1, 1] (clamped), and say where."""
     levels = (pixels.clamp(-1, 1) + 1) * 127.5
-    Image.fromarray(levels.round().to(torch.uint8).permute(1, 2, 0).numpy()).save(path)
+    with written_at_once(path, overwrite) as file:
+        Image.fromarray(levels.round().to(torch.uint8).permute(1, 2, 0).numpy()).save(file)
     print(path)
 
 
@@ -58,13 +65,30 @@ def check_pictures(vqgan: VQModel, name: str) -> None:
         )
 
 
-def result_paths(sources: Sequence[Path], folder: Path, suffix: str) -> list[Path]:
-    """A path in `folder`, which is made, for the result of each of `sources`; none may be lost to another."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{source.stem}{suffix}" for source in sources]
-    for path in paths:
-        if paths.count(path) > 1:
+def result_paths(sources: Sequence[Path], names: Sequence[str], folder: Path, overwrite: bool) -> list[Path]:
+    """The paths in `folder`, which is made, of results called `names`; none may be lost to another.
+
+    Args:
+        sources: what the results are made of, and must not replace.
+        overwrite: whether they may replace what else is there.
+    """
+    check_new_folder(folder)
+    paths = [folder / name for name in names]
+    inputs, counts = {source.resolve() for source in sources}, Counter(paths)
+    for path, count in counts.items():
+        if count > 1:
             raise TamingError(f"Several inputs would be written to {path}. Rename them, or run them one by one.")
-        if path.resolve() in {source.resolve() for source in sources}:
+        if path.resolve() in inputs:
             raise TamingError(f"{path} is an input and would be overwritten. Give another folder as --out.")
+    if not overwrite:
+        check_free(paths, TAKEN)
+    make_folder(folder)
     return paths
+
+
+def result_stem(source: Path) -> str:
+    """What the result of `source` is called, without an ending: as `source` is, where every system can have that."""
+    stem = mend_name(source.stem)
+    if stem != source.stem:
+        log.warning("%s: its result is called %s, which every system can have.", source, shorten(stem))
+    return stem

@@ -7,7 +7,7 @@ import torch
 from ..checkpoints import load_vqgan
 from ..metrics import psnr
 from .options import Commands, add_out_folder, add_pictures, add_vqgan
-from .pictures import check_pictures, crop_to_cells, read_picture, result_paths, write_picture
+from .pictures import check_pictures, crop_to_cells, read_picture, result_paths, result_stem, write_picture
 
 
 def add(commands: Commands) -> None:
@@ -26,9 +26,11 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     vqgan = load_vqgan(options.vqgan)
     check_pictures(vqgan, options.vqgan)
-    for image, path in zip(options.image, result_paths(options.image, options.out, ".png"), strict=True):
+    names = [f"{result_stem(image)}.png" for image in options.image]
+    paths = result_paths(options.image, names, options.out, options.overwrite)
+    for image, path in zip(options.image, paths, strict=True):
         pixels = crop_to_cells(read_picture(image), vqgan.factor, image.name)
         indices = vqgan.encode(pixels).indices
         decoded = vqgan.decode_indices(indices).clamp(-1, 1)
-        write_picture(decoded[0], path)
+        write_picture(decoded[0], path, options.overwrite)
         print(f"  {indices[0].numel()} tokens, {psnr((pixels + 1) / 2, (decoded + 1) / 2).item():.1f} dB")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ..checkpoints import load_transformer, load_vqgan
 from ..errors import TamingError
+from ..file_names import check_free, check_new_folder, make_folder, name_of_text
 from ..models import PRECISIONS, Transformer, VQModel
 from ..sampling import (
     SamplingOptions,
@@ -25,7 +25,7 @@ from ..sampling import (
     sampling_threads,
 )
 from .conditions import add_conditions, read_condition
-from .options import EMBEDDED_TRANSFORMER, Commands, add_out_folder
+from .options import EMBEDDED_TRANSFORMER, TAKEN, Commands, add_out_folder
 from .pictures import check_pictures, crop_to_cells, read_picture, write_picture
 from .progress import show_progress
 
@@ -81,6 +81,7 @@ def add(commands: Commands) -> None:
 @torch.inference_mode()
 def run(options: argparse.Namespace) -> None:
     check_numbers(options)
+    picture_paths(options, 1)  # that of the first is known before a model is loaded
     transformer, vqgan = load_models(options)
     filters = find_settings(options, transformer)
     indices, known = starting_grid(options, transformer, vqgan)
@@ -92,6 +93,7 @@ def run(options: argparse.Namespace) -> None:
         known = known & ~cells_to_forget(options, indices.shape, vqgan.factor)
     if options.pad is not None:
         indices, known = pad_cells(indices, known, *options.pad)
+    paths = picture_paths(options, len(indices))
 
     def report(done: int, total: int, *_grids: Tensor) -> None:
         show_progress(done, total, "tokens")
@@ -99,11 +101,20 @@ def run(options: argparse.Namespace) -> None:
     rows = len(indices) * (2 if filters.guidance_scale != 1 else 1)
     with sampling_threads(transformer, rows):
         drawn = generate(condition, indices, known, options=filters, seed=options.seed, callback=report)
-    options.out.mkdir(parents=True, exist_ok=True)
-    title = re.sub(r"[^A-Za-z0-9_]+", "-", options.label or options.prompt or "").strip("-")[:40] or "sample"
-    for item, grid in enumerate(drawn):
-        path = options.out / f"{title}_{options.seed}_{item}.png"
-        write_picture(vqgan.decode_indices(grid[None])[0], path)
+    make_folder(options.out)
+    for path, grid in zip(paths, drawn, strict=True):
+        write_picture(vqgan.decode_indices(grid[None])[0], path, options.overwrite)
+
+
+def picture_paths(options: argparse.Namespace, count: int) -> list[Path]:
+    """Where `count` pictures go, named by the label or the prompt, the seed, and their place in the batch."""
+    check_new_folder(options.out)
+    text = options.label or options.prompt
+    title = name_of_text(text) if text else "sample"
+    paths = [options.out / f"{title}_{options.seed}_{item}.png" for item in range(count)]
+    if not options.overwrite:
+        check_free(paths, TAKEN)
+    return paths
 
 
 def check_numbers(options: argparse.Namespace) -> None:

@@ -11,18 +11,19 @@ from torch import Tensor
 
 from ..checkpoints import codebook_fingerprint
 from ..errors import TokensError
+from ..file_names import written_at_once
 from ..models import VQModel
 from ..wording import shorten_error
 
 ARRAYS = ("indices", "known", "codebook")
 
 
-def write_tokens(indices: Tensor, vqgan: VQModel, path: Path) -> None:
+def write_tokens(indices: Tensor, vqgan: VQModel, path: Path, overwrite: bool) -> None:
     """Save `indices`, (B, h, w), all known, and say where."""
     grid = indices.cpu().numpy().astype(np.int32)
-    np.savez_compressed(
-        path, indices=grid, known=np.ones(grid.shape, bool), codebook=codebook_fingerprint(vqgan.state_dict())
-    )
+    arrays = {"indices": grid, "known": np.ones(grid.shape, bool), "codebook": codebook_fingerprint(vqgan.state_dict())}
+    with written_at_once(path, overwrite) as file:
+        np.savez_compressed(file, **arrays)
     print(f"{path}  {'x'.join(map(str, grid.shape))}")
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from .options import Commands
+from ..file_names import check_new_folder
+from .options import TAKEN, Commands, add_overwrite, given_path
 
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser("train", help="train a model by a recipe; run again to continue")
     parser.add_argument("recipe", help="a preset, such as scenes_vqgan, or a path to a YAML file")
     parser.add_argument("overrides", nargs="*", help="changed values, such as optimizer.lr=1e-4")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run: state, log and final model")
+    parser.add_argument(
+        "--out", type=given_path, required=True, help="folder of the run: state, log and final model; made if needed"
+    )
+    add_overwrite(parser)
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, ... (default: an accelerator if there is one)"
     )
@@ -23,11 +26,14 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     from ..training.build import make_task  # here, so that other commands start fast
     from ..training.datasets import open_data
-    from ..training.loop import train
+    from ..training.loop import check_run_folder, train
     from ..training.processes import find_processes
     from ..training.recipe import read_recipe
 
+    check_new_folder(options.out)
     recipe = read_recipe(options.recipe, options.overrides)
+    if not options.overwrite:
+        check_run_folder(options.out, TAKEN)
     processes = find_processes(options.device)
     cache = options.out.parent / "cache"
     if processes.rank != 0:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, TrainingError
+from ..file_names import check_free
 from ..modules.checkpointing import set_checkpointing
 from .averages import Averages
 from .batches import step_rng
@@ -96,6 +97,15 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     return Run(task, recipe, out, processes or find_processes("cpu")).go_on(on_step)
+
+
+def check_run_folder(out: Path, advice: str) -> None:
+    """Raise TamingError, ending with `advice`, if folder `out` has a model that a run there would replace.
+
+    That of a run which goes on is its own.
+    """
+    if not (out / STATE_FILE).exists():
+        check_free([out / MODEL_FILE], f"No {STATE_FILE} beside it says that it is of a run. {advice}")
 
 
 class Run:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
+import itertools
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +20,7 @@ from ..checkpoints import load_vqgan, save_checkpoint, weights_file
 from ..configs import config_from_dict
 from ..data import Augmentation, Dataset
 from ..errors import ConfigError, TamingError
+from ..file_names import written_at_once
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModel
 from .batches import augmentation
@@ -205,17 +209,27 @@ class TransformerTask:
 
     def export(self, path: Path) -> None:
         """Save the transformer with the VQGAN of its maps, and its tokenizer beside it, where a file looks for one."""
-        source = weights_file(self.recipe.first_stage)
-        name = source.name if source.name != path.name else f"first_stage{source.suffix}"
-        first_stage = path.with_name(name)
-        if first_stage.resolve() != source.resolve():
-            shutil.copyfile(source, first_stage)
+        first_stage = copy_beside(weights_file(self.recipe.first_stage), path)
         dtype = getattr(torch, self.recipe.export_dtype)
         self.model.cond_stage = self.stage  # only here: it is not trained
         try:
             save_checkpoint(self.model, path, dtype=dtype, first_stage=first_stage)
         finally:
             self.model.cond_stage = None
+
+
+def copy_beside(source: Path, path: Path) -> Path:
+    """The file `source` in the folder of `path`, copied if it is not there; others of its name keep it."""
+    stem = source.stem if source.name != path.name else "first_stage"
+    stems = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+    for copy in (path.with_name(stem + source.suffix) for stem in stems):
+        if not os.path.lexists(copy):
+            break
+        if copy.is_file() and filecmp.cmp(source, copy, shallow=False):
+            return copy
+    with written_at_once(copy, overwrite=False) as file:
+        shutil.copyfile(source, file)
+    return copy
 
 
 def stored_rows(tokens: TokenSet, rows: np.ndarray) -> tuple[Tensor, Tensor]:

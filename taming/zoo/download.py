@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from ..errors import TamingError
+from ..file_names import check_free
 from ..wording import shorten_error
 from . import ZooModel
 
@@ -24,8 +25,12 @@ TIMEOUT_S = 60
 HTML_STARTS = (b"<!doctype", b"<html", b"<head", b"<script")
 
 
-def download(model: ZooModel, folder: str | os.PathLike[str], progress: Progress | None = None) -> Path:
+def download(
+    model: ZooModel, folder: str | os.PathLike[str], progress: Progress | None = None, overwrite: bool = False
+) -> Path:
     """Fetch the file of `model` into `folder` and return its path; a file that is already there is only checked.
+
+    With `overwrite`, another file of that name is replaced when the download is whole.
 
     What an interrupted download leaves, `<file>.part`, is continued by the next one. What `progress` raises ends it.
 
@@ -35,8 +40,12 @@ def download(model: ZooModel, folder: str | os.PathLike[str], progress: Progress
     folder = Path(folder)
     target = folder / model.file
     if target.exists():
-        _check(target, model, f"Move it away to download {model.name}.")
-        return target
+        try:
+            _check(target, model, f"Move it away to download {model.name}, or say --overwrite to replace it.")
+            return target
+        except TamingError:
+            if not overwrite:
+                raise
     if model.url is None:
         raise TamingError(
             f"{model.name} has no address that a program can fetch. Get it from {model.source} and save it as "
@@ -51,6 +60,8 @@ def download(model: ZooModel, folder: str | os.PathLike[str], progress: Progress
     except TamingError:
         part.unlink()
         raise
+    if not overwrite:
+        check_free([target], f"It was not when this began. {part} is the whole download.")
     os.replace(part, target)
     return target
 

@@ -15,6 +15,7 @@ PACK = ROOT / "taming"
 MAY_IMPORT = {
     "errors": set(),
     "wording": set(),
+    "file_names": {"errors", "wording"},
     "configs": {"errors", "wording"},
     "modules": {"errors", "configs"},
     "conditioning": {"errors", "configs"},
@@ -23,10 +24,10 @@ MAY_IMPORT = {
     "data": {"errors"},
     "viz": {"errors"},
     "metrics": {"errors"},
-    "zoo": {"errors", "wording", "configs"},
+    "zoo": {"errors", "wording", "file_names", "configs"},
 }
 MAY_IMPORT["checkpoints"] = MAY_IMPORT["models"] | {"models"}
-MAY_IMPORT["training"] = MAY_IMPORT["checkpoints"] | {"checkpoints", "data", "viz", "metrics"}
+MAY_IMPORT["training"] = MAY_IMPORT["checkpoints"] | {"checkpoints", "data", "viz", "metrics", "file_names"}
 MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "zoo"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"cli", "training", "__main__"}

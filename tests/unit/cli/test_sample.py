@@ -56,10 +56,10 @@ def decoded(file: Path, indices: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_batch_draws_the_first_picture_of_a_seed_and_others(tmp_path: Path, small_transformer: Path):
-    arguments = ["sample", "--transformer", str(small_transformer), "--out", str(tmp_path)]
-    assert main([*arguments, "--label", "cat"]) == 0
-    alone = (tmp_path / "cat_0_0.png").read_bytes()
-    assert main([*arguments, "--label", "cat", "--batch-size", "3"]) == 0
+    arguments = ["sample", "--transformer", str(small_transformer), "--label", "cat"]
+    assert main([*arguments, "--out", str(tmp_path / "alone")]) == 0
+    alone = (tmp_path / "alone" / "cat_0_0.png").read_bytes()
+    assert main([*arguments, "--batch-size", "3", "--out", str(tmp_path)]) == 0
     pictures = [(tmp_path / f"cat_0_{item}.png").read_bytes() for item in range(3)]
     assert pictures[0] == alone and len(set(pictures)) == 3
 

@@ -42,7 +42,7 @@ def test_sample_draws_by_a_prompt_away_from_a_negative_one(tmp_path: Path, word_
     for item in range(2):
         drawn = pixels_of(tmp_path / "out" / f"A-red-boat-xylophone_3_{item}.png")
         assert (drawn - expected[item]).abs().max() <= 1.01 / 255
-    assert main([*arguments, "--guidance-scale", "1"]) == 0
+    assert main([*arguments, "--guidance-scale", "1", "--overwrite"]) == 0
     assert "--negative does nothing while --guidance-scale is 1" in caplog.text
 
 

@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from ..taming.checkpoints import TransformerPlan, VQGANPlan, embedded_models
 from ..taming.configs import find_preset, preset_names
 from ..taming.errors import CheckpointError, TamingError
+from ..taming.file_names import check_free, folder_below, make_folder, path_below
 from ..taming.models import Precision, Transformer, VQModel, prepare_for_sampling
 from .presets import published_configs
 
@@ -374,26 +375,22 @@ def input_folder(name: str) -> Path:
 def output_folder(name: str) -> Path:
     """A folder below the host's output folder, which need not be there yet.
 
-    Raises: TamingError if it is not below it.
+    Raises: TamingError if it is not below it, or has a name that some systems cannot have.
     """
-    root = Path(folder_paths.get_output_directory())
-    folder = root / name.strip()
-    if folder.resolve() == root.resolve() or not folder_paths.is_within_directory(str(root), str(folder)):
-        raise TamingError(f"{name!r} is no folder below ComfyUI's output folder. Give a name such as taming/tokenizer.")
-    return folder
+    return folder_below(Path(folder_paths.get_output_directory()), name, "ComfyUI's output folder")
 
 
 def numbered_path(folder: str, prefix: str, endings: Sequence[str]) -> list[Path]:
     """The next numbered path of `prefix` in the model folder `folder`, with each of `endings`; none of them is there.
 
-    Raises: TamingError if they are not below that folder.
+    Raises: TamingError if they are not below that folder, or have names that some systems cannot have.
     """
     root = folder_paths.get_folder_paths(folder)[0]
-    if not prefix.strip() or not folder_paths.is_within_directory(root, str(Path(root) / prefix)):
-        raise TamingError(f"{prefix!r} is no name for a file in models/{folder}. Give one such as my_model.")
-    directory, name, counter, _, _ = folder_paths.get_save_image_path(prefix, root)
-    paths = [Path(directory) / f"{name}_{counter:05}_{ending}" for ending in endings]
-    for path in paths:
-        if path.exists():
-            raise TamingError(f"{path} is there already. Choose another name, or move it away.")
+    parts = path_below(Path(root), prefix, f"models/{folder}").relative_to(root).parts
+    dated = [folder_paths.get_save_image_path(part, root)[1] for part in parts]  # %year% and the like are filled in
+    directory = Path(root, *dated[:-1])
+    make_folder(directory)
+    _, name, counter, _, _ = folder_paths.get_save_image_path(dated[-1], str(directory))
+    paths = [directory / f"{name}_{counter:05}_{ending}" for ending in endings]
+    check_free(paths, "Choose another name, or move it away.")
     return paths

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..taming.training.build import make_task
 from ..taming.training.datasets import Data
-from ..taming.training.loop import MODEL_FILE, STATE_FILE, Task, train
+from ..taming.training.loop import MODEL_FILE, STATE_FILE, Task, check_run_folder, train
 from ..taming.training.processes import OneProcess
 from ..taming.training.recipe import Phase, Recipe
 from ..taming.training.state import load_state
@@ -52,6 +52,8 @@ def train_in(
     """
     if is_finished(out, recipe):
         return
+    with blaming("run"):
+        check_run_folder(out, "Give another name, or move it away.")
     with host.training(memory_required) as device:
         cache = out.parent / "cache"
         opened = open_data(cache)

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,6 +23,17 @@ from .options import TAKEN
 
 log = logging.getLogger(__name__)
 
+MAX_MASK_COLORS = 4096  # two colors of paint with soft edges have a tenth of them, photographs several times as many
+LOOKS_LIKE_A_PICTURE = (
+    "%s looks like a picture, not like a mask: what is white, or has any color, is drawn again; what is black or "
+    "transparent stays. ComfyUI's mask editor saves the picture with transparent holes where the mask is: connect "
+    "its MASK to Convert Mask to Image and save that."
+)
+MASKS_NOTHING = (
+    "%s masks nothing, so the picture stays: what is white, or has any color, would be drawn again; what is black or "
+    "transparent stays."
+)
+
 
 def read_picture(path: Path, size_px: tuple[int, int] | None = None, smooth: bool = True) -> Tensor:
     """The picture at `path` as (1, 3, H, W) in [-1, 1], decoded as training decodes it: what is transparent is white.
@@ -30,15 +42,26 @@ def read_picture(path: Path, size_px: tuple[int, int] | None = None, smooth: boo
         size_px: (width, height) to scale and center-crop it to.
         smooth: scale by averaging; maps of labels are not smoothed.
     """
-    try:
-        image = decode_picture(path)
-    except UNREADABLE_PICTURE as error:
-        raise TamingError(f"{path} cannot be read as a picture: {shorten_error(error)}.") from error
+    image = _decode(path, "white")
     if size_px is not None:
         resampling = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
         image = np.array(ImageOps.fit(Image.fromarray(image), size_px, resampling))
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None]  # (1, 3, H, W)
     return pixels.float() / 127.5 - 1
+
+
+def read_mask(path: Path) -> Tensor:
+    """The mask at `path` as (1, H, W) in [0, 1]: 1 for white, 0 for what is black or transparent, whatever lies under.
+
+    Colors count by their brightest channel.
+    """
+    image = _decode(path, "black")
+    if Image.fromarray(image).getcolors(MAX_MASK_COLORS) is None:
+        log.warning(LOOKS_LIKE_A_PICTURE, path)
+    mask = image.max(axis=-1)
+    if not mask.any():
+        log.warning(MASKS_NOTHING, path)
+    return torch.from_numpy(mask)[None].float() / 255
 
 
 def crop_to_cells(pixels: Tensor, factor: int, name: str) -> Tensor:
@@ -92,3 +115,11 @@ def result_stem(source: Path) -> str:
     if stem != source.stem:
         log.warning("%s: its result is called %s, which every system can have.", source, shorten(stem))
     return stem
+
+
+def _decode(path: Path, background: Literal["white", "black"]) -> np.ndarray:
+    """The picture at `path`, (H, W, 3) uint8."""
+    try:
+        return decode_picture(path, background)
+    except UNREADABLE_PICTURE as error:
+        raise TamingError(f"{path} cannot be read as a picture: {shorten_error(error)}.") from error

@@ -26,7 +26,7 @@ from ..sampling import (
 )
 from .conditions import add_conditions, read_condition
 from .options import EMBEDDED_TRANSFORMER, TAKEN, Commands, add_out_folder
-from .pictures import check_pictures, crop_to_cells, read_picture, write_picture
+from .pictures import check_pictures, crop_to_cells, read_mask, read_picture, write_picture
 from .progress import show_progress
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,11 @@ def add(commands: Commands) -> None:
     parser.add_argument("--height", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
     parser.add_argument("--image", type=Path, help="a picture to start from; scaled to --width and --height if given")
     parser.add_argument(
-        "--mask", type=Path, metavar="IMAGE", help="where to draw it again: white; all of it by default"
+        "--mask",
+        type=Path,
+        metavar="IMAGE",
+        help="where to draw it again: what is white, or has any color; what is black or transparent stays. It may be "
+        "gray, white on black or white on transparent. Without a mask, all of it",
     )
     parser.add_argument("--grow", type=int, default=0, metavar="PX", help="grow the mask by so many pixels (default 0)")
     parser.add_argument(
@@ -165,8 +169,7 @@ def cells_to_forget(options: argparse.Namespace, shape: torch.Size, factor: int)
     batch, height, width = shape
     masked = None
     if options.mask is not None:
-        mask = (read_picture(options.mask)[:, 0] + 1) / 2  # (1, H, W)
-        masked = forget_cells(mask, (batch, height, width), factor, options.grow)
+        masked = forget_cells(read_mask(options.mask), (batch, height, width), factor, options.grow)
     strength = options.strength
     if strength is None:
         strength = 1.0 if masked is not None else DEFAULT_STRENGTH

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -28,11 +28,11 @@ UNREADABLE_PICTURE = (
 )
 
 
-def decode_picture(source: Path | IO[bytes]) -> np.ndarray:
+def decode_picture(source: Path | IO[bytes], background: Literal["white", "black"] = "white") -> np.ndarray:
     """The picture, (H, W, 3) uint8: upright by its EXIF tag, of animations the first frame, 16 bits cut to 8.
 
-    What is transparent becomes white, the page that cut-outs are made for: the colors stored under transparency are
-    whatever the editor left there. Color profiles are not applied.
+    What is transparent becomes `background`, by default the page that cut-outs are made for: the colors stored under
+    transparency are whatever the editor left there. Color profiles are not applied.
 
     Raises:
         One of UNREADABLE_PICTURE.
@@ -46,10 +46,12 @@ def decode_picture(source: Path | IO[bytes]) -> np.ndarray:
         levels = np.asarray(image).astype(np.int64)  # Pillow itself would clip to 255
         if levels.min() < 0 or levels.max() > 65535:
             raise ValueError("its pixels have more than 16 bits; convert it to 8 or 16 bits")
+        if "transparency" in image.info:  # the one level that is, which Pillow itself would drop
+            levels[levels == image.info["transparency"]] = 65535 if background == "white" else 0
         return np.repeat((levels >> 8).astype(np.uint8)[..., None], 3, axis=2)  # (H, W, 3)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     return np.array(image.convert("RGB"))
 
 

@@ -50,6 +50,14 @@ def test_sixteen_bits_keep_their_shades_instead_of_turning_white():
     assert (decoded(Image.fromarray(levels.astype(np.int32)), "tiff") == expected).all()
 
 
+def test_a_transparent_level_of_sixteen_bits_becomes_white():
+    """Pillow keeps it beside such pixels without applying it."""
+    levels = np.full((4, 4), 20_000, np.uint16)
+    levels[:2] = 300
+    pixels = decoded(Image.fromarray(levels), "png", transparency=300)
+    assert (pixels[:2] == 255).all() and (pixels[2:] == 20_000 >> 8).all()
+
+
 def test_palettes_gray_bits_and_inks_look_like_the_picture_that_was_saved():
     picture = photo(248)
     expected = np.array(picture)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+from .wording import printable
+
 
 class TamingError(ValueError):
-    """Base of every error whose message is meant for the person at the keyboard.
+    """Base of every error whose message is meant for the person at the keyboard, who can print it on any console.
 
     Its classes say that they are built in: ComfyUI puts the module of any other class before the message, which for a
     pack is a path of the file system.
@@ -14,6 +16,9 @@ class TamingError(ValueError):
 
     def __init_subclass__(cls) -> None:
         cls.__module__ = "builtins"
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
     def __reduce__(self) -> tuple[Callable, tuple]:  # pickle would look for the class among what is built in
         return _error_by_name, (type(self).__name__, *self.args)

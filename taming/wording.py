@@ -1,4 +1,52 @@
-"""Foreign values in error messages: one short line of printable ASCII, whatever a file holds."""
+"""Foreign text in messages: printable on any console, and short where it is a value that a file holds."""
+
+import io
+import logging
+import re
+import sys
+
+# Half a character (a byte of a name that is not UTF-8, half an emoji) and what moves a cursor or rings a bell.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """`text` with escapes for what is no text, and for what the consoles of this process refuse to encode."""
+    text = _NO_TEXT.sub(lambda found: _escape(found[0]), text)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # none is there without a console, and others refuse nothing
+            try:
+                text.encode(stream.encoding, stream.errors or "strict")
+            except UnicodeEncodeError:
+                text = text.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
+    return text
+
+
+def is_text(text: str) -> bool:
+    """Whether `text` is whole characters without control characters, as any console and any file system takes them."""
+    return not _NO_TEXT.search(text)
+
+
+def accept_any_text(package: str) -> None:
+    """Let the consoles and logs of this process take whatever text is printed, and make what `package` logs printable.
+
+    They write escapes for what their encoding lacks. Where they raise UnicodeEncodeError instead, logging an error ends
+    the thread that does it: Python then prints the error and its causes to the same console.
+    """
+    logging.getLogger(package).addHandler(_PRINTABLE_RECORDS)
+    logs = [handler.stream for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler)]
+    for stream in (sys.stdout, sys.stderr, *logs):
+        if isinstance(stream, io.TextIOWrapper) and not stream.closed:
+            stream.reconfigure(errors="backslashreplace")
+
+
+class _PrintableRecords(logging.Handler):
+    """Makes records printable; the handlers of the loggers above its own, which write them, come after it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args = printable(record.getMessage()), None
+
+
+_PRINTABLE_RECORDS = _PrintableRecords()
 
 
 def shorten(value: object) -> str:
@@ -8,12 +56,16 @@ def shorten(value: object) -> str:
 
 def shorten_text(text: str) -> str:
     """`text` without quotes and on one line, cut to 160 characters; control characters are escaped."""
-    return _cut(" ".join(text.split()).encode("unicode_escape").decode("ascii"), 160)
+    return _cut(_escape(" ".join(text.split())), 160)
 
 
 def shorten_error(error: Exception) -> str:
     """What `error` says, without a full stop; its type if it says nothing."""
     return shorten_text(str(error).rstrip(". \n")) or type(error).__name__
+
+
+def _escape(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def _cut(text: str, length: int) -> str:

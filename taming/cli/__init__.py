@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import TamingError
+from ..wording import accept_any_text
 from . import convert, decode, download, encode, inspect, reconstruct, sample, train
 
 DESCRIPTION = (
@@ -16,6 +17,7 @@ COMMANDS = (encode, decode, reconstruct, sample, train, convert, inspect, downlo
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for an error that was explained, 130 for Ctrl-C."""
+    accept_any_text(__name__.partition(".")[0])  # a name that no console shows must not stop the rest of the files
     parser = argparse.ArgumentParser(prog="python -m taming", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -31,7 +32,17 @@ FOREIGN_SIGNATURES: dict[bytes, str] = {
     b"MZ": "a Windows program",
 }
 DAMAGED_ZIP = (zipfile.BadZipFile, NotImplementedError, OSError, ValueError)  # what zipfile raises for broken fields
+NOT_UTF8 = re.compile(r"[\x00\ud800-\udfff]")  # the latter stand for bytes, or halves of characters
 HTML_STARTS = (b"<!doctype", b"<html", b"<head", b"<script", b"<?xml", b"<!--")
+
+
+def check_path(path: Path) -> None:
+    """Raise CheckpointError for a path that safetensors and torch cannot open, for reading or for writing."""
+    if NOT_UTF8.search(str(path)):
+        raise CheckpointError(
+            f"{path}: this path is not UTF-8 text, and safetensors and PyTorch open no others. Rename the file or its "
+            "folder."
+        )
 
 
 def identify_container(path: Path) -> Container:
@@ -39,6 +50,7 @@ def identify_container(path: Path) -> Container:
 
     Raises: CheckpointError, for anything that is no weights file, naming what it seems to be.
     """
+    check_path(path)
     if path.is_dir():
         raise CheckpointError(f"{path.name} is a folder, not a weights file.")
     try:

@@ -15,6 +15,7 @@ from ..errors import CheckpointError, ConfigError
 from ..models.transformer import Transformer
 from ..models.vqgan import VQModel
 from ..wording import shorten_error
+from .containers import check_path
 from .int8_weights import to_int8
 from .metadata import METADATA_KEY, FirstStageReference, PackMetadata, codebook_fingerprint, encode_metadata
 from .plan_vqgan import plan_vqgan
@@ -82,8 +83,9 @@ def write_checkpoint(
 def write_weights(weights: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write contiguous `weights`, on the CPU, to the safetensors file `path`, at once or not at all.
 
-    Raises: CheckpointError if there is no space.
+    Raises: CheckpointError if there is no space, or `path` is not UTF-8.
     """
+    check_path(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         unfinished.touch()

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.containers import check_path
 from ..errors import ConfigError, TrainingError
 from ..file_names import check_free
 from ..modules.checkpointing import set_checkpointing
@@ -92,9 +93,11 @@ def train(
     first, and so does what `on_step` raises.
 
     Raises:
+        CheckpointError: `out` is not UTF-8, so that no model could be saved there.
         ConfigError: the folder holds a run of another recipe, or the device cannot compute in the recipe's precision.
         TrainingError: the run diverged, or memory does not even suffice for one item; the last good state is kept.
     """
+    check_path(out)  # now, not when the model is saved
     out.mkdir(parents=True, exist_ok=True)
     return Run(task, recipe, out, processes or find_processes("cpu")).go_on(on_step)
 

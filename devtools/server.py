@@ -11,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,20 @@ class PromptError(Exception):
 class Server:
     """A ComfyUI server on a free local port that reads and writes only below `base`; use it in a `with` block."""
 
-    def __init__(self, host: Host, base: Path, *, port: int | None = None, options: Sequence[str] = ("--cpu",)) -> None:
+    def __init__(
+        self,
+        host: Host,
+        base: Path,
+        *,
+        port: int | None = None,
+        options: Sequence[str] = ("--cpu",),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.host = host
         self.base = base
         self.port = port or _free_port()
         self.options = tuple(options)
+        self.environment = dict(environment or {})  # beside that of this process
         self.log = base / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -65,7 +74,7 @@ class Server:
         ]
         if FRONTEND in os.environ:
             command += ["--front-end-root", os.environ[FRONTEND]]
-        environment = dict(os.environ, PYTHONUNBUFFERED="1")
+        environment = dict(os.environ, PYTHONUNBUFFERED="1", **self.environment)
         if not self.host.is_ours:
             environment["PYTHONDONTWRITEBYTECODE"] = "1"
         with self.log.open("wb") as stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..taming.wording import accept_any_text
 from .box_maps import TamingBoxesToMap
 from .boxes import TamingBoxCondition
 from .codec import TamingDecode, TamingEncode
@@ -27,8 +28,10 @@ class TamingExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         """Make the model folders known before any schema lists them, and the editor aware of warnings."""
+        package = __name__.rpartition(".")[0]
+        accept_any_text(package)  # where an error cannot be logged, the host's thread that runs prompts ends
         register_folders()
-        report_warnings(__name__.rpartition(".")[0])
+        report_warnings(package)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node of the pack, in the order that a workflow uses them."""

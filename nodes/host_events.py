@@ -7,6 +7,8 @@ import logging
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
+from ..taming.wording import printable
+
 WARNING_EVENT = "taming.warning"  # web/js/warnings.js shows it
 
 
@@ -33,7 +35,7 @@ def show_text(text: str) -> None:
     """Show `text` on the running node."""
     context, server = get_executing_context(), _server()
     if context is not None and server is not None and server.client_id is not None:
-        server.send_progress_text(text, context.node_id, server.client_id)
+        server.send_progress_text(printable(text), context.node_id, server.client_id)
 
 
 def _server() -> PromptServer | None:

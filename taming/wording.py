@@ -21,11 +21,6 @@ def printable(text: str) -> str:
     return text
 
 
-def is_text(text: str) -> bool:
-    """Whether `text` is whole characters without control characters, as any console and any file system takes them."""
-    return not _NO_TEXT.search(text)
-
-
 def accept_any_text(package: str) -> None:
     """Let the consoles and logs of this process take whatever text is printed, and make what `package` logs printable.
 

@@ -63,7 +63,7 @@ def train_in(
             task = make_task(recipe, data, cache, device)
             pictures.is_cancelable = False  # half a step could not be saved
             warnings = warn_of_few(len(pictures))
-            view = TrainingView(recipe.num_steps, task.main_figure, out, make_painter(task, data), warnings)
+            view = TrainingView(recipe, task.main_figure, out, make_painter(task, data), warnings)
             try:
                 train(task, recipe, out, on_step=view, processes=OneProcess(device))
             except host.Canceled:

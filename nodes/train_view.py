@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..taming.training.chart import FONT_PX, INK, PAPER, loss_chart
 from ..taming.training.diagnosis import remark
 from ..taming.training.loop import LOG_FILE
+from ..taming.training.recipe import Recipe
 from . import host
 from .train_losses import LOSS_FILE, read_losses
 
@@ -33,15 +34,16 @@ class TrainingView:
     """Called after every step: keeps the losses, moves the progress bar, shows pictures, and lets the user cancel."""
 
     def __init__(
-        self, num_steps: int, figure: str, out: Path, paint: Painter | None, warnings: Sequence[str] = ()
+        self, recipe: Recipe, figure: str, out: Path, paint: Painter | None, warnings: Sequence[str] = ()
     ) -> None:
         self.done = 0  # steps, earlier runs included
         self._losses: dict[int, float] = {}  # those known of these steps
-        self._num_steps, self._figure, self._paint, self._out = num_steps, figure, paint, out
+        self._recipe, self._num_steps = recipe, recipe.num_steps
+        self._figure, self._paint, self._out = figure, paint, out
         self._warnings = warnings  # that hold all along
         self._first: int | None = None  # step of this session
         self._file = None
-        self._progress = host.Progress(num_steps)
+        self._progress = host.Progress(self._num_steps)
         self._started = time.monotonic()
         self._due, self._spent, self._last_cost = self._started + FIRST_SECONDS, 0.0, 0.0
 
@@ -91,7 +93,7 @@ class TrainingView:
 
     def _all_warnings(self) -> list[str]:
         """Those that hold all along, and that of the last evaluation."""
-        warning = remark(_last_row(self._out / LOG_FILE))
+        warning = remark(_last_row(self._out / LOG_FILE), self._recipe)
         return [*self._warnings, *([warning] if warning else [])]
 
 

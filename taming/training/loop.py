@@ -24,7 +24,7 @@ from ..file_names import check_free
 from ..modules.checkpointing import set_checkpointing
 from .averages import Averages
 from .batches import step_rng
-from .diagnosis import Watch, remark
+from .diagnosis import Watch, advise_memory, remark
 from .memory import is_out_of_memory
 from .plugged import check_plugged
 from .precision import ScaledSteps, autocast, check_precision
@@ -122,7 +122,7 @@ class Run:
             set_checkpointing(module, recipe.checkpointing)
         self.steps = {turn.name: ScaledSteps(recipe.precision, processes.device) for turn in task.turns}
         self.averages = Averages(task.model, recipe.ema_decay) if recipe.ema_decay else None
-        self.watch = Watch(task.main_figure)
+        self.watch = Watch(task.main_figure, is_adversarial=bool(recipe.loss.get("adversarial")))
         self.num_micro = recipe.accumulate  # micro-batches of a step
         self.done = 0  # steps
         self.is_whole = True  # no step is half done
@@ -215,8 +215,7 @@ class Run:
                 size = len(next(iter(batch.values())))
                 if self.num_micro >= size:
                     raise TrainingError(
-                        "Memory does not suffice for a single item. Train a smaller model, smaller pictures, or with "
-                        "precision bfloat16 and checkpointing."
+                        f"Memory does not suffice for a single item. {advise_memory(self.recipe)}"
                     ) from error
             turn.optimizer.zero_grad(set_to_none=True)
             self.num_micro *= 2
@@ -242,7 +241,7 @@ class Run:
     def _evaluate(self) -> Figures:
         with self._averaged():
             figures = self.task.evaluate()
-        warning = remark(figures)
+        warning = remark(figures, self.recipe)
         if warning:
             log.warning("%s", warning)
         return figures

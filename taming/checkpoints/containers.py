@@ -58,7 +58,7 @@ def identify_container(path: Path) -> Container:
         with path.open("rb") as file:
             head = file.read(512)
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path.name} does not exist in {path.parent}.") from error
+        raise CheckpointError(f"{path.name} does not exist in {path.parent.absolute()}.") from error
     except OSError as error:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror}.") from error
     if size == 0:

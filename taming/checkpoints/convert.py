@@ -9,7 +9,7 @@ import torch
 
 from .config_source import ConfigInput, find_config
 from .metadata import PackMetadata
-from .parts import holds
+from .parts import holds, without_others
 from .plan_transformer import transformer_plan
 from .plan_vqgan import vqgan_plan
 from .read import read_checkpoint
@@ -21,15 +21,18 @@ def convert_checkpoint(
     out: str | os.PathLike[str],
     dtype: torch.dtype | None = None,
     config: ConfigInput = None,
+    part: str | None = None,
 ) -> None:
     """Write what our loaders make of the file `path` to the safetensors file `out`, with all stages that it holds.
 
     The file may name anything in its pickles: all of it becomes inert stubs. `dtype` is that of the stored weights; by
-    default they stay as they are.
+    default they stay as they are. Of several models of one kind, `part` is the prefix of the one to take.
 
     Raises: CheckpointError, UnsupportedCheckpointError, ConfigError, as loading does.
     """
     checkpoint = read_checkpoint(path, stub_all=True)
+    if part is not None:
+        checkpoint = without_others(checkpoint, part)
     source = find_config(checkpoint, config)
     if not holds(checkpoint, "transformer"):
         plan = vqgan_plan(checkpoint, source)

@@ -27,23 +27,28 @@ PUBLISHED_DOWN_FACTOR = 16
 
 
 def detect_transformer(
-    weights: Weights, name: str, cond_stage: VQModelConfig | None = None, order: Order = ()
+    weights: Weights,
+    name: str,
+    cond_stage: VQModelConfig | None = None,
+    order: Order = (),
+    advice: str = "Put its YAML configuration beside it.",
 ) -> TransformerConfig:
     """The configuration of the transformer whose `weights` (published keys, no prefix) the file `name` holds.
 
     `cond_stage` is the VQGAN of its maps, where the file holds one, `order` that of the file's permuter.
+    `advice` ends the message where a configuration is needed.
 
     Raises: UnsupportedCheckpointError if a telling key is missing; ConfigError if the published models do not tell
         what the shapes cannot.
     """
     sizes = _transformer_sizes(weights, name)
-    n_head = _published_heads(sizes["n_layer"], sizes["n_embd"], name)
+    n_head = _published_heads(sizes["n_layer"], sizes["n_embd"], name, advice)
     if sizes["cond_vocab_size"]:
         raise ConfigError(
             f"{name} reads {sizes['cond_vocab_size']} tokens that are no codes, and does not say what they stand for. "
-            "Save it with its configuration again, or put that beside it as a YAML file."
+            f"{advice}"
         )
-    condition = _published_condition(sizes["block_size"], sizes["vocab_size"], cond_stage, name)
+    condition = _published_condition(sizes["block_size"], sizes["vocab_size"], cond_stage, name, advice)
     try:
         return TransformerConfig(
             **sizes, n_head=n_head, grid=(PUBLISHED_SIDE, PUBLISHED_SIDE), order=order, condition=condition
@@ -96,18 +101,18 @@ def _count_unmasked(mask: Tensor, name: str) -> int:
     return visible if visible > 1 else 0
 
 
-def _published_heads(n_layer: int, n_embd: int, name: str) -> int:
+def _published_heads(n_layer: int, n_embd: int, name: str, advice: str) -> int:
     num_heads = PUBLISHED_HEADS_BY_SIZE.get((n_layer, n_embd), PUBLISHED_HEADS)
     if n_embd % num_heads:
         raise ConfigError(
             f"{name} does not say how many heads its attention has (n_head), and the {PUBLISHED_HEADS} of the "
-            f"published models do not divide its width {n_embd}. Put its YAML configuration beside it."
+            f"published models do not divide its width {n_embd}. {advice}"
         )
     return num_heads
 
 
 def _published_condition(
-    block_size: int, vocab_size: int, cond_stage: VQModelConfig | None, name: str
+    block_size: int, vocab_size: int, cond_stage: VQModelConfig | None, name: str, advice: str
 ) -> ConditionConfig:
     """What the published models of this size were conditioned on, `block_size` being the condition and the grid."""
     if cond_stage is not None:
@@ -124,6 +129,6 @@ def _published_condition(
     if condition is None:
         raise ConfigError(
             f"{name} does not say what it was conditioned on, and no published model has its {vocab_size} tokens and "
-            f"block size {block_size}. Put its YAML configuration beside it."
+            f"block size {block_size}. {advice}"
         )
     return condition

@@ -99,16 +99,30 @@ def _detect_codebook(weights: Weights, name: str) -> tuple[QuantizerKind, int]:
     """The kind of quantizer and the number of codes."""
     key = next((key for key in CODEBOOK_KEYS if key in weights), None)
     if key is None:
-        raise UnsupportedCheckpointError(
-            f"{name} has no codebook (quantize.*), so it is a continuous autoencoder, not a VQGAN. "
-            "It belongs in the Load VAE node."
-        )
+        raise UnsupportedCheckpointError(_explain_no_codebook(weights, name))
     num_codes = shape_of(weights, key, 2, name)[0]
     if key == "quantize.embed.weight":
         return "gumbel", num_codes
     if "quantize.codebook_used" in weights:  # a training statistic of LlamaGen, whose published models are all cosine
         return "cosine", num_codes
     return ("ema" if "quantize.embedding.cluster_size" in weights else "vq"), num_codes
+
+
+def _explain_no_codebook(weights: Weights, name: str) -> str:
+    """What weights without a codebook are, as far as they tell; the host loads those whose encoder says twice as much.
+
+    Of each latent number, the encoder of a KL autoencoder gives the mean and the variance.
+    """
+    given, taken = weights.get("encoder.conv_out.weight"), weights.get("decoder.conv_in.weight")
+    if given is not None and taken is not None and taken.ndim == 4 and given.shape[0] == 2 * taken.shape[1]:
+        return (
+            f"{name} has no codebook (quantize.*), so it is a continuous autoencoder, not a VQGAN. "
+            "It belongs in the Load VAE node; a whole checkpoint of a diffusion model, in Load Checkpoint."
+        )
+    return (
+        f"{name} has no codebook (quantize.*): it is an incomplete VQGAN, or an autoencoder of another kind, which has "
+        "no tokens. Choose a file that holds the whole VQGAN."
+    )
 
 
 def _detect_remap(weights: Weights, n_embed: int, name: str) -> int:

@@ -69,18 +69,19 @@ def load_inert(path: Path, data_pickle: bytes) -> object:
 
     `data_pickle` is the pickle in it. Raises what a damaged pickle can raise: it is a stack machine.
     """
-    return InertUnpickler(path, data_pickle).load()
+    return InertUnpickler(path, data_pickle, find_data(path)).load()
 
 
 class InertUnpickler(pickle.Unpickler):
     """Finds no global but the parts of a tensor."""
 
-    def __init__(self, path: Path, data_pickle: bytes) -> None:
+    def __init__(self, path: Path, data_pickle: bytes, offsets: dict[str, tuple[int, int]]) -> None:
+        """Read `data_pickle`; `offsets` are those of the storages in the file at `path`, see `find_data`."""
         super().__init__(BytesIO(data_pickle), encoding="latin-1")
         size = path.stat().st_size
         storage = torch.UntypedStorage.from_file(os.fspath(path), shared=False, nbytes=size)
         self.file = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,))  # pyright: ignore[reportCallIssue, reportArgumentType]
-        self.offsets = find_data(path)
+        self.offsets = offsets
         self.num_bytes = len(data_pickle)
         self.num_copied = 0
         self.storages: dict[tuple[str, torch.dtype], Tensor] = {}

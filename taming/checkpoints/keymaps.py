@@ -4,16 +4,16 @@ from typing import Literal
 
 Family = Literal["vqgan", "transformer"]
 
-# The key that every file of a family has; what stands before it is the prefix of the whole model.
+# The key that every file of a family has; what stands before it is the prefix of the model.
 ANCHORS: dict[Family, str] = {"vqgan": "encoder.conv_in.weight", "transformer": "tok_emb.weight"}
 
-# Prefixes in order of preference. A conditioning model (`cond_stage_model.`) is on purpose not among them.
+# Prefixes of published files in order of preference. Any other is found too, where a whole model lies under it.
 PREFIXES: dict[Family, tuple[str, ...]] = {
     "vqgan": (
-        *("", "first_stage_model.", "model.", "module.", "_orig_mod.", "vqgan.", "model.first_stage_model."),
-        *("module.first_stage_model.", "gen_vision_model.", "stage1."),  # the last two: in Janus and minDALL-E
+        *("", "first_stage_model.", "model.", "vqgan.", "model.first_stage_model."),
+        *("gen_vision_model.", "stage1."),  # in Janus and minDALL-E
     ),
-    "transformer": ("", "transformer.", "model.", "module.", "_orig_mod.", "model.transformer.", "module.transformer."),
+    "transformer": ("", "transformer.", "model.", "model.transformer."),
 }
 
 CODEBOOK_KEYS = ("quantize.embedding.weight", "quantize.embed.weight")  # nearest neighbor and EMA; Gumbel

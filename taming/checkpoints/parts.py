@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from dataclasses import replace
 
 from torch import Tensor
 
 from ..errors import UnsupportedCheckpointError
 from ..wording import shorten
 from .averages import with_averages
-from .keymaps import ANCHORS, OTHER_FAMILIES, OTHER_VQGANS, PREFIXES, TRAINING_ONLY, Family
+from .keymaps import ANCHORS, OTHER_FAMILIES, OTHER_VQGANS, TRAINING_ONLY, USED_KEY, Family
 from .layouts import in_published_layout
+from .places import Place, find_condition, find_incomplete, find_inner, find_place, find_prefixes
 from .read import Checkpoint
 
 NODES: dict[Family, str] = {
@@ -19,9 +22,12 @@ NODES: dict[Family, str] = {
 }
 
 
+log = logging.getLogger(__name__)
+
+
 def holds(checkpoint: Checkpoint, family: Family) -> bool:
     """Whether a model of `family` is in the file, alone or as a part."""
-    return _find_prefix(checkpoint, family) is not None
+    return bool(find_prefixes(set(checkpoint.state_dict), family))
 
 
 def take_part(checkpoint: Checkpoint, family: Family) -> dict[str, Tensor]:
@@ -29,24 +35,65 @@ def take_part(checkpoint: Checkpoint, family: Family) -> dict[str, Tensor]:
 
     What lies outside the prefix belongs to other models of the same file and is left out.
 
-    Raises: UnsupportedCheckpointError if there is none, saying what the file holds instead.
+    Raises: UnsupportedCheckpointError if there is none, saying what the file holds instead, or more than one.
     """
-    prefix = _find_prefix(checkpoint, family)
-    if prefix is None:
-        raise UnsupportedCheckpointError(_describe(checkpoint, family))
-    return take_vqgan_at(checkpoint, prefix) if family == "vqgan" else _take(checkpoint, prefix)
+    place = find_place(checkpoint.state_dict, family, checkpoint.path)
+    if place is None:
+        incomplete = find_incomplete(set(checkpoint.state_dict), family)
+        if incomplete is None:
+            raise UnsupportedCheckpointError(_describe(checkpoint, family))
+        place = Place(incomplete)
+    weights = _take(checkpoint, place)
+    return _published_vqgan(weights, place.prefix, checkpoint.path.name) if family == "vqgan" else weights
 
 
-def take_vqgan_at(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
-    """The weights of the VQGAN whose keys begin with `prefix`, as `take_part` gives them.
+def take_condition(checkpoint: Checkpoint) -> dict[str, Tensor] | None:
+    """The weights of the VQGAN that makes tokens of a transformer's maps, as `take_part` gives them; None without one.
 
     Raises: UnsupportedCheckpointError if it is of a kind that is not built here.
     """
-    return _published_vqgan(_take(checkpoint, prefix), checkpoint.path.name)
+    prefix = find_condition(checkpoint.state_dict)
+    if prefix is None:
+        return None
+    return _published_vqgan(_take(checkpoint, Place(prefix)), prefix, checkpoint.path.name)
 
 
-def _take(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): tensor for key, tensor in checkpoint.state_dict.items() if key.startswith(prefix)}
+def count_used(checkpoint: Checkpoint) -> int:
+    """How many codes a remapped first stage uses; 0 without a remap."""
+    place = find_place(checkpoint.state_dict, "vqgan", checkpoint.path)
+    used = None if place is None else checkpoint.state_dict.get(place.prefix + USED_KEY)
+    return 0 if used is None else used.numel()
+
+
+def without_others(checkpoint: Checkpoint, prefix: str) -> Checkpoint:
+    """`checkpoint` without the models of the same family as the one under `prefix`.
+
+    Raises: UnsupportedCheckpointError if there is none.
+    """
+    state_dict = checkpoint.state_dict
+    places = [find_prefixes(set(state_dict), family) for family in ANCHORS]
+    others = [other for prefixes in places if prefix in prefixes for other in prefixes if other != prefix]
+    if not any(prefix in prefixes for prefixes in places):
+        known = ", ".join(f"'{place}'" for prefixes in places for place in prefixes)
+        raise UnsupportedCheckpointError(
+            f"{checkpoint.path.name} holds no model under {shorten(prefix)}; found: {known or 'none'}."
+        )
+    kept = {key: tensor for key, tensor in state_dict.items() if not key.startswith(tuple(others))}
+    return replace(checkpoint, state_dict=kept)
+
+
+def _take(checkpoint: Checkpoint, place: Place) -> dict[str, Tensor]:
+    """The weights at `place` without its prefix; what has no running average is as it was last."""
+    inner = find_inner(set(checkpoint.state_dict), place.prefix)
+    keys = [key for key in checkpoint.state_dict if key.startswith(place.prefix) and not key.startswith(inner)]
+    weights = {key.removeprefix(place.prefix): checkpoint.state_dict[key] for key in keys}
+    if place.last is None:
+        return weights
+    log.info(
+        "%s: the running averages of the weights (%s*) are used, not the last ones (%s*).",
+        *(checkpoint.path.name, place.prefix, place.last),
+    )
+    return _take(checkpoint, Place(place.last)) | weights
 
 
 def without_training_keys(weights: dict[str, Tensor], family: Family) -> dict[str, Tensor]:
@@ -55,17 +102,13 @@ def without_training_keys(weights: dict[str, Tensor], family: Family) -> dict[st
     return {key: tensor for key, tensor in weights.items() if not training_only.fullmatch(key)}
 
 
-def _published_vqgan(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    weights = in_published_layout(with_averages(weights), name)
+def _published_vqgan(weights: dict[str, Tensor], prefix: str, name: str) -> dict[str, Tensor]:
+    weights = in_published_layout(with_averages(weights, prefix, name), name)
     for pattern, meaning in OTHER_VQGANS.items():
         found = next((key for key in weights if re.fullmatch(pattern, key, re.DOTALL)), None)
         if found is not None:
             raise UnsupportedCheckpointError(f"{name} holds {meaning}: this version cannot use it ({shorten(found)}).")
     return weights
-
-
-def _find_prefix(checkpoint: Checkpoint, family: Family) -> str | None:
-    return next((prefix for prefix in PREFIXES[family] if prefix + ANCHORS[family] in checkpoint.state_dict), None)
 
 
 def _describe(checkpoint: Checkpoint, wanted: Family) -> str:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from ..errors import CheckpointError
 from ..wording import shorten_error, shorten_text
 from .containers import DAMAGED_ZIP, Container, is_data_pickle
+from .nested import RESAVE
 
 MAX_PICKLE_BYTES = 32 * 2**20  # names and shapes only, the weights lie outside: a few MB with optimizer state
 MAX_DEPTH = 200  # hashing a tuple nested a million deep overflows the C stack of the interpreter
@@ -62,18 +63,23 @@ def is_training_state(foreign_globals: list[str]) -> bool:
     return all(map(TRAINING_GLOBALS.fullmatch, foreign_globals))
 
 
-def explain_refusal(name: str, foreign_globals: list[str]) -> str:
-    """Why the file `name`, whose pickles ask for `foreign_globals`, is not read, and what to do."""
+def explain_refusal(name: str, foreign_globals: list[str], command: str | None) -> str:
+    """Why the file `name`, whose pickles ask for `foreign_globals`, is not read.
+
+    `command` is the one that takes the weights out; None where none are left without those globals.
+    """
     shown = ", ".join(shorten_text(item) for item in foreign_globals[:3]) + ", ..." * (len(foreign_globals) > 3)
-    return (
-        f"{name} contains code that would have to run to load it (global {shown}): not loaded. "
-        f"If you trust its source, 'python -m taming convert {name}' takes the weights out without running it."
-    )
+    refusal = f"{name} contains code that would have to run to load it (global {shown}): not loaded. "
+    if command is None:
+        return f"{refusal}No model is left without it. {RESAVE}"
+    return f"{refusal}This takes the weights out without running it: '{command}'."
 
 
 def explain_damage(name: str, reason: Exception) -> str:
     """What is wrong with the file `name`, whose pickles ask for nothing foreign."""
-    return f"{name} is truncated or damaged ({shorten_error(reason)}): download it again."
+    said = re.search(r"WeightsUnpickler error: ([^\n]+)", str(reason))  # torch goes on to advise reading unsafely
+    cause = shorten_text(said[1].rstrip(". ")) if said else shorten_error(reason)
+    return f"{name} is truncated or damaged ({cause}): download it again."
 
 
 def read_pickles(path: Path, container: Container) -> bytes:
@@ -91,17 +97,22 @@ def read_pickles(path: Path, container: Container) -> bytes:
         return file.read(MAX_PICKLE_BYTES)
 
 
-class _Copier(int):
+class _Value(int):
+    """The depth of a value, with its text where it is one."""
+
+    text = "?"
+
+
+class _Copier(_Value):
     """The depth of a global that makes copies."""
 
 
-class _Shared(int):
+class _Shared(_Value):
     """The depth of a value that the pickle uses again, or of arguments that begin with one."""
 
 
 def _scan(stream: BinaryIO, name: str) -> Iterator[str]:
     """The globals of one pickle. Its stack machine is followed with nothing on the stack but nesting depths."""
-    strings = ["", ""]
     stack: list[int] = []
     marks: list[int] = []
     memo: dict[int, int] = {}
@@ -110,9 +121,7 @@ def _scan(stream: BinaryIO, name: str) -> Iterator[str]:
         if opcode.name in ("GLOBAL", "INST"):
             found = str(argument).replace(" ", ".")
         elif opcode.name == "STACK_GLOBAL":
-            found = ".".join(strings)
-        elif isinstance(argument, str):
-            strings = [strings[1], argument]
+            found = ".".join(getattr(value, "text", "?") for value in stack[-2:])
         if found:
             yield found
         if opcode.name == "MARK":
@@ -121,12 +130,17 @@ def _scan(stream: BinaryIO, name: str) -> Iterator[str]:
             memo[len(memo) if argument is None else int(argument)] = stack[-1]
         elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
             value = memo[int(argument or 0)]
-            stack.append(value if isinstance(value, _Copier) else _Shared(value))
+            shared = value if isinstance(value, _Copier) else _Shared(value)
+            shared.text = getattr(value, "text", "?")
+            stack.append(shared)
         else:
             _check_call(opcode, stack, name)
             _follow(opcode, stack, marks)
             if COPIERS.fullmatch(found):
                 stack[-1] = _Copier(stack[-1])
+            elif isinstance(argument, str) and not found:
+                text = stack[-1] = _Value(stack[-1])
+                text.text = argument
         if stack and stack[-1] > MAX_DEPTH:
             raise CheckpointError(f"{name} nests its pickled values {MAX_DEPTH} deep: it is no plain weights file.")
 

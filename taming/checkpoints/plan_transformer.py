@@ -12,19 +12,17 @@ from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModelConfig
 from ..wording import shorten
 from . import blank_layers
-from .config_source import ConfigInput, ConfigSource, StrPath, find_config, find_sidecar
+from .config_source import OTHER_METADATA, ConfigInput, ConfigSource, StrPath, advise_config, find_config, find_sidecar
 from .detect_transformer import detect_transformer, transformer_disagreements
-from .keymaps import ANCHORS
 from .metadata import FirstStageReference, PackMetadata, codebook_fingerprint, config_to_dict, decode_metadata
 from .orders import Order
-from .parts import holds, take_part, take_vqgan_at, without_training_keys
+from .parts import count_used, holds, take_condition, take_part, without_training_keys
 from .plan_vqgan import VQGANPlan, plan_vqgan, plan_vqgan_weights
 from .read import Checkpoint, read_checkpoint, read_metadata
+from .shards import explaining_parts
 from .upstream_transformer import Net2NetConfig, net2net_config
 from .verify import check_agreement, check_cond_stage, check_condition, check_weights
 
-COND_STAGE_PREFIXES = ("cond_stage_model.", "model.cond_stage_model.", "module.cond_stage_model.")
-FIRST_STAGE_USED_KEY = "first_stage_model.quantize.used"
 PERMUTER_KEY = "permuter.forward_shuffle_idx"
 MAX_CELLS = 256**2  # of a grid with a reading order of its own; those published have 256
 
@@ -58,26 +56,34 @@ def companion_files(path: Path) -> list[Path]:
 
 
 def transformer_plan(checkpoint: Checkpoint, source: ConfigSource | None) -> TransformerPlan:
+    """The plan of the transformer that `checkpoint` holds, with the configuration from `source`."""
+    with explaining_parts(checkpoint.path):
+        return _plan(checkpoint, source)
+
+
+def _plan(checkpoint: Checkpoint, source: ConfigSource | None) -> TransformerPlan:
     name = checkpoint.path.name
     weights = take_part(checkpoint, "transformer")
-    described = None if source is None else net2net_config(source.values, source.where, _count_used(checkpoint))
+    described = None if source is None else net2net_config(source.values, source.where, count_used(checkpoint))
     metadata = decode_metadata(checkpoint.metadata, name)
     if metadata is None or not isinstance(metadata.config, TransformerConfig):
         metadata = None
     where = f"the metadata of {name}" if source is None else source.where
-    first_stage, cond_stage = _plan_stages(checkpoint, described, metadata, where)
+    advice = OTHER_METADATA if source is None else source.advice
+    first_stage, cond_stage = _plan_stages(checkpoint, described, metadata, where, advice)
     order = _order_in(checkpoint)
     if described is not None and source is not None:
         config = described.transformer
     elif metadata is not None and isinstance(metadata.config, TransformerConfig):
         config = metadata.config
     else:
-        config = detect_transformer(weights, name, cond_stage and cond_stage.config, order)
+        stage_config = None if cond_stage is None else cond_stage.config
+        config = detect_transformer(weights, name, stage_config, order, advise_config(checkpoint.path))
         where = name
     disagreements = transformer_disagreements(config, weights, name)
     if order not in ((), config.order):
         disagreements.append(f"an order other than the {PERMUTER_KEY} of the weights")
-    check_agreement(disagreements, where, name)
+    check_agreement(disagreements, where, name, advice)
     check_condition(config, where)
     if cond_stage is not None:
         check_cond_stage(config, cond_stage.config, where)
@@ -92,11 +98,11 @@ def transformer_plan(checkpoint: Checkpoint, source: ConfigSource | None) -> Tra
 
 
 def _plan_stages(
-    checkpoint: Checkpoint, described: Net2NetConfig | None, metadata: PackMetadata | None, where: str
+    checkpoint: Checkpoint, described: Net2NetConfig | None, metadata: PackMetadata | None, where: str, advice: str
 ) -> tuple[VQGANPlan | None, VQGANPlan | None]:
     """The tokenizer of the pictures, inside the file or named by it, and that of the maps, inside the file.
 
-    `where` says whose configurations of them are given, if any are.
+    `where` says whose configurations of them are given, if any are, `advice` what to do if they do not fit.
     """
     named = metadata.first_stage if metadata is not None else None
     first_config = described.first_stage if described is not None else None
@@ -108,35 +114,27 @@ def _plan_stages(
     if holds(checkpoint, "vqgan"):
         weights = take_part(checkpoint, "vqgan")
         first_stage = plan_vqgan_weights(
-            weights, checkpoint, "vqgan", _source_of(first_config, f"{where}: first_stage")
+            weights, checkpoint, "vqgan", _source_of(first_config, f"{where}: first_stage", advice)
         )
     elif isinstance(named, FirstStageReference):
         first_stage = _plan_named_first_stage(checkpoint.path, named)
     if described is not None and described.shares_first_stage:
         return first_stage, first_stage
-    prefix = next(
-        (prefix for prefix in COND_STAGE_PREFIXES if prefix + ANCHORS["vqgan"] in checkpoint.state_dict), None
-    )
-    if prefix is None and described is None and cond_config is not None:
+    weights = take_condition(checkpoint)
+    if weights is None and described is None and cond_config is not None:
         raise UnsupportedCheckpointError(
             f"{checkpoint.path.name} lacks the VQGAN of its maps (cond_stage_model.*), which its metadata describes: "
             "the file is incomplete. Convert the original again."
         )
-    if prefix is None:
+    if weights is None:
         return first_stage, None
-    weights = take_vqgan_at(checkpoint, prefix)
     return first_stage, plan_vqgan_weights(
-        weights, checkpoint, "cond_stage", _source_of(cond_config, f"{where}: cond_stage")
+        weights, checkpoint, "cond_stage", _source_of(cond_config, f"{where}: cond_stage", advice)
     )
 
 
-def _source_of(config: VQModelConfig | None, where: str) -> ConfigSource | None:
-    return None if config is None else ConfigSource(config_to_dict(config), where)
-
-
-def _count_used(checkpoint: Checkpoint) -> int:
-    """How many codes a remapped first stage uses; 0 without a remap."""
-    return next((t.numel() for key, t in checkpoint.state_dict.items() if key.endswith(FIRST_STAGE_USED_KEY)), 0)
+def _source_of(config: VQModelConfig | None, where: str, advice: str) -> ConfigSource | None:
+    return None if config is None else ConfigSource(config_to_dict(config), where, advice)
 
 
 def _order_in(checkpoint: Checkpoint) -> Order:
@@ -173,5 +171,7 @@ def _first_stage_file(path: Path, reference: FirstStageReference) -> Path:
     if file in ("", ".", "..") or not file.isprintable() or any(separator in file for separator in "/\\:"):
         raise CheckpointError(f"{name} names its first stage by {shorten(file)}, which is not a bare file name.")
     if not path.with_name(file).is_file():
-        raise CheckpointError(f"{name} needs the tokenizer {file}, which is not beside it: put it in {path.parent}.")
+        raise CheckpointError(
+            f"{name} needs the tokenizer {file}, which is not beside it: put it in {path.parent.absolute()}."
+        )
     return path.with_name(file)

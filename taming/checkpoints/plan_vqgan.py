@@ -10,12 +10,13 @@ from torch import Tensor
 
 from ..models.vqgan import VQModel, VQModelConfig
 from . import blank_layers
-from .config_source import ConfigInput, ConfigSource, StrPath, find_config
+from .config_source import OTHER_METADATA, ConfigInput, ConfigSource, StrPath, find_config
 from .detect_vqgan import detect_vqgan, vqgan_disagreements
 from .keymaps import USED_KEY
 from .metadata import decode_metadata
 from .parts import take_part, without_training_keys
 from .read import Checkpoint, FileState, read_checkpoint
+from .shards import explaining_parts
 from .upstream_vqgan import vqgan_config
 from .verify import check_agreement, check_weights
 
@@ -49,7 +50,8 @@ def vqgan_plan(checkpoint: Checkpoint, source: ConfigSource | None) -> VQGANPlan
     """The plan of the VQGAN that `checkpoint` holds, alone or as a part, with the configuration from `source`."""
     metadata = decode_metadata(checkpoint.metadata, checkpoint.path.name)
     known = metadata.config if metadata is not None and isinstance(metadata.config, VQModelConfig) else None
-    return plan_vqgan_weights(take_part(checkpoint, "vqgan"), checkpoint, "vqgan", source, known)
+    with explaining_parts(checkpoint.path):
+        return plan_vqgan_weights(take_part(checkpoint, "vqgan"), checkpoint, "vqgan", source, known)
 
 
 def plan_vqgan_weights(
@@ -71,7 +73,8 @@ def plan_vqgan_weights(
         config, where = known, f"the metadata of {name}"
     else:
         config, where = detect_vqgan(weights, name), name
-    check_agreement(vqgan_disagreements(config, weights, name), where, name)
+    advice = OTHER_METADATA if source is None else source.advice
+    check_agreement(vqgan_disagreements(config, weights, name), where, name, advice)
     weights = without_training_keys(weights, "vqgan")
     if USED_KEY in weights:  # published as whatever type numpy had saved it in
         weights[USED_KEY] = weights[USED_KEY].to(torch.int64)

@@ -13,15 +13,16 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..wording import shorten, shorten_error
+from .advice import convert_command
 from .containers import Container, identify_container
 from .embedded import weights_file
 from .inert import load_inert
 from .int8_weights import from_int8
+from .legacy import is_legacy, load_legacy
+from .nested import ANCHOR_ENDINGS, RESAVE, find_weights, without_module_wrappers
 from .pickles import explain_damage, explain_refusal, find_foreign_globals, is_training_state, read_pickles
 
-# Keys under which training programs nest the weights, in order of preference.
-WRAPPERS = ("state_dict", "model", "module", "ema")
-MAX_NESTING = 4
+TORCH_PROTOCOL = b"\x80\x02"  # how the pickles begin that its restricted unpickler knows
 # What a hostile or damaged pickle can make torch's restricted unpickler raise (it is a stack machine).
 DAMAGED_PICKLE = (
     pickle.UnpicklingError,
@@ -78,14 +79,9 @@ def read_checkpoint(path: str | os.PathLike[str], *, stub_all: bool = False) -> 
         return replace(_read_safetensors(path), state=state)
     foreign_globals = find_foreign_globals(path, container)
     if not stub_all and not is_training_state(foreign_globals):
-        raise CheckpointError(explain_refusal(path.name, foreign_globals))
-    load = _load_with_stubs if foreign_globals else _load_plain
-    try:
-        content = load(path, container)
-    except DAMAGED_PICKLE as error:
-        raise CheckpointError(explain_damage(path.name, error)) from error
-    state_dict = _unwrap(path, content)
-    _check_tensors(path, state_dict)
+        advice = convert_command(path) if _holds_model(path, container) else None
+        raise CheckpointError(explain_refusal(path.name, foreign_globals, advice))
+    state_dict = _read_pickled(path, container, has_stubs=bool(foreign_globals))
     return Checkpoint(path, state_dict, metadata={}, state=state)
 
 
@@ -100,13 +96,29 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
 
 
-def _load_with_stubs(path: Path, container: Container) -> object:
-    if container == "pickle":
-        raise CheckpointError(
-            f"{path.name} holds more than weights, in the format that PyTorch wrote before 1.6: not read. Load and "
-            "save its state_dict with a newer PyTorch, where the file is trusted."
-        )
-    return load_inert(path, read_pickles(path, container))
+def _holds_model(path: Path, container: Container) -> bool:
+    """Whether a model is left of a pickled file when everything that it names is a stub."""
+    try:
+        return any(key.endswith(ANCHOR_ENDINGS) for key in _read_pickled(path, container, has_stubs=True))
+    except CheckpointError:
+        return False
+
+
+def _read_pickled(path: Path, container: Container, has_stubs: bool) -> dict[str, Tensor]:
+    """The weights in what `torch.save` wrote, read by torch where nothing needs a stub and it knows the protocol."""
+    pickles = read_pickles(path, container)
+    if container == "pickle" and not is_legacy(pickles):
+        raise CheckpointError(f"{path.name} is a pickle that torch.save did not write: no weights file. {RESAVE}")
+    try:
+        if not has_stubs and pickles.startswith(TORCH_PROTOCOL):
+            content = _load_plain(path, container)
+        else:
+            content = load_inert(path, pickles) if container == "zip" else load_legacy(path, pickles)
+    except DAMAGED_PICKLE as error:
+        raise CheckpointError(explain_damage(path.name, error)) from error
+    state_dict = without_module_wrappers(find_weights(content, path.name))
+    _check_tensors(path, state_dict)
+    return state_dict
 
 
 def _load_plain(path: Path, container: Container) -> object:
@@ -128,27 +140,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
         ) from error
     if not state_dict:
         raise CheckpointError(f"{path.name} holds no weights: its safetensors header lists no tensor.")
-    return Checkpoint(path, from_int8(state_dict), metadata)
-
-
-def _unwrap(path: Path, content: object) -> dict[str, Tensor]:
-    """The tensors inside the wrappers, without what training programs keep beside them."""
-    for _ in range(MAX_NESTING):
-        if not isinstance(content, dict):
-            break
-        items = dict.items(content)  # a pickle can give a mapping attributes of the names of its methods
-        nested = {key: value for key, value in items if isinstance(value, dict)}
-        wrapper = next((key for key in WRAPPERS if key in nested), None)
-        tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
-        if wrapper is None and tensors:
-            return {key: tensor.detach() for key, tensor in tensors.items()}
-        if wrapper is None and len(nested) != 1:
-            break
-        content = nested[wrapper] if wrapper is not None else next(iter(nested.values()))
-    found = f"a {type(content).__name__}"
-    if isinstance(content, dict):
-        found = f"the keys {shorten([key for key in dict.keys(content) if isinstance(key, str)][:4])}"
-    raise CheckpointError(f"{path.name} holds no weights: found {found} where named tensors were expected.")
+    return Checkpoint(path, without_module_wrappers(from_int8(state_dict)), metadata)
 
 
 def _check_tensors(path: Path, state_dict: dict[str, Tensor]) -> None:

@@ -51,14 +51,11 @@ def check_weights(weights: Mapping[str, Tensor], build: Callable[[], nn.Module],
             )
 
 
-def check_agreement(disagreements: Iterable[str], where: str, name: str) -> None:
+def check_agreement(disagreements: Iterable[str], where: str, name: str, advice: str) -> None:
     """Raise ConfigError if the configuration from `where` and the weights of the file `name` disagree."""
     found = list(disagreements)
     if found:
-        raise ConfigError(
-            f"{where} does not fit {name}: it says {'; '.join(found)}. "
-            "Choose the configuration that came with the weights, or none."
-        )
+        raise ConfigError(f"{where} does not fit {name}: it says {'; '.join(found)}. {advice}")
 
 
 def check_condition(config: TransformerConfig, where: str) -> None:

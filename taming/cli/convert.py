@@ -21,6 +21,11 @@ def add(commands: Commands) -> None:
     parser.add_argument("--out", type=given_path, required=True, metavar="FILE", help="the .safetensors file to write")
     add_overwrite(parser)
     parser.add_argument("--dtype", choices=DTYPES, help="of the weights (default: as they are)")
+    parser.add_argument(
+        "--part",
+        metavar="PREFIX",
+        help="the model to take out of FILE where it holds several of one kind: what its keys begin with",
+    )
     parser.set_defaults(run=run)
 
 
@@ -31,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
 
     check_out(options.file, options.out, options.overwrite)
     dtype = None if options.dtype is None else getattr(torch, options.dtype)
-    convert_checkpoint(options.file, options.out, dtype)
+    convert_checkpoint(options.file, options.out, dtype, part=options.part)
     print(options.out)
 
 

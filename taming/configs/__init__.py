@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
+from .encoding import explain_encoding
 from .fields import check_names, config_from_dict
 
 __all__ = [
@@ -52,6 +53,9 @@ def read_preset(name: str, overrides: Sequence[str] = (), may_stay_open: Collect
     from yaml import YAMLError
 
     path = find_preset(name)
+    complaint = explain_encoding(path.read_bytes())
+    if complaint:
+        raise ConfigError(f"{path.name} {complaint}")
     try:
         config = OmegaConf.load(path)
         config.merge_with_dotlist(list(overrides))

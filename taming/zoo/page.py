@@ -57,7 +57,8 @@ python -m taming inspect last.ckpt
 python -m taming convert last.ckpt --out vqgan_imagenet_f16_16384.safetensors
 ```
 
-`inspect` says what any file holds, and what is missing or why it is refused.
+Of a file with raw and averaged weights the averages are taken, and the log says so; `--part PREFIX` takes one of
+several models. `inspect` says what any file holds, and what is missing or why it is refused.
 [What is known to load](checkpoints.md), and equal to what in the original code, is a table of its own.
 
 ## Which ones first

@@ -9,6 +9,12 @@ from published import prefixed, transformer_weights, vqgan_weights
 from .forge import Hostile, replaced, spoiled, torch_bytes, transformer_metadata, vqgan_metadata, weights_bytes
 
 DIVERGED = "not finite"
+
+
+def without_codebook() -> dict[str, torch.Tensor]:
+    return {key: tensor for key, tensor in vqgan_weights().items() if not key.startswith("quantize.")}
+
+
 NOT_A_VQGAN = [  # for the VQGAN loader
     Hostile("nan.safetensors", lambda _: weights_bytes(spoiled(float("nan"))), ("decoder.conv_in.weight", DIVERGED)),
     Hostile("nan.ckpt", lambda _: torch_bytes(spoiled(float("nan"))), ("decoder.conv_in.weight", DIVERGED)),
@@ -75,8 +81,23 @@ NOT_A_VQGAN = [  # for the VQGAN loader
     ),
     Hostile(
         "vae.safetensors",
-        lambda _: weights_bytes({k: v for k, v in vqgan_weights().items() if not k.startswith("quantize.")}),
+        lambda _: weights_bytes(without_codebook() | {"encoder.conv_out.weight": torch.zeros(32, 64, 3, 3)}),
         ("no codebook", "Load VAE node"),
+    ),
+    Hostile(
+        "no_codebook.safetensors",
+        lambda _: weights_bytes(without_codebook()),
+        ("no codebook", "incomplete", "whole VQGAN"),
+    ),
+    Hostile(
+        "model-00001-of-00002.safetensors",
+        lambda _: weights_bytes(without_codebook()),
+        ("part 1 of 2", "as one file"),
+    ),
+    Hostile(
+        "model-00002-of-00002.safetensors",
+        lambda _: weights_bytes({"quantize.embedding.weight": torch.zeros(24, 8)}),
+        ("part 2 of 2", "as one file"),
     ),
     Hostile(
         "diffusers.safetensors",

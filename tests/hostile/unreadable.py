@@ -62,7 +62,7 @@ TRAINING_STATE = [  # without weights beside it
     Hostile(
         "old_module.pkl",
         lambda _: torch_bytes({"callbacks": torch.nn.Linear(2, 2)}, legacy=True),
-        ("before 1.6", "state_dict"),
+        ("holds no weights", "callbacks", "state_dict"),
     ),
 ]
 DAMAGED = [

@@ -19,7 +19,27 @@ YAML = [  # beside a good VQGAN; names of the files are without their stem
         fixed(b"a: &a [1,1]\n" + b"".join(b"%c: &%c [*%c,*%c]\n" % (c, c, c - 1, c - 1) for c in range(98, 122))),
         ("uses aliases",),
     ),
-    Hostile(".yaml", fixed(b"a: &a [*a]"), ("uses aliases",)),
+    Hostile(".yaml", fixed(b"a: &a [*a]"), ("uses aliases", "no end")),
+    Hostile(".yaml", fixed(b"a: &a {b: {c: [1, *a]}}"), ("uses aliases", "no end")),
+    Hostile(
+        ".yaml",
+        fixed(
+            b"a0: &a0 {x: 1}\n"
+            + b"".join(b"a%d: &a%d {<<: [*a%d, *a%d]}\n" % (i, i, i - 1, i - 1) for i in range(1, 900))
+        ),
+        ("uses aliases", "5000 values"),
+    ),
+    Hostile(
+        ".yaml",
+        fixed(b"a0: &a0 [1]\n" + b"".join(b"a%d: &a%d [*a%d]\n" % (i, i, i - 1) for i in range(1, 60))),
+        ("uses aliases", "40 deep"),
+    ),
+    Hostile(".yaml", fixed("a: caf\u00e9\n".encode("cp1252")), ("cp1252", "0xe9 in line 1", "Save it as UTF-8")),
+    Hostile(".yaml", fixed("b: 1\na: \ud55c\uae00\n".encode("cp949")), ("older encoding", "line 2", "UTF-8")),
+    *(
+        Hostile(".yaml", fixed("model:\n  target: x\n".encode(name)), ("UTF-16", "Save it as UTF-8"))
+        for name in ("utf-16", "utf-16-le", "utf-16-be")
+    ),
     Hostile(".yaml", fixed(b"[" * 30_000), ("deep",)),
     Hostile(".yaml", fixed(b"{a: " * 10_000), ("deep",)),
     Hostile(".yaml", fixed(b"- " * 30_000), ("deep",)),

@@ -54,7 +54,7 @@ def check_pictures_named(recipe: Recipe, images: Sequence[Tensor] | None) -> Rec
         return replace(recipe, data=replace(recipe.data, folder="", with_scenes=False))
     if recipe.data.folder == OPEN:
         raise ConfigError(
-            "recipe: it names no pictures. Give a folder in Training Recipe, or connect pictures to images."
+            "recipe: it names no pictures. Give a folder in Training Recipe (Taming), or connect pictures to images."
         )
     return recipe
 

@@ -159,7 +159,7 @@ def prepare(recipe: Recipe, out: Path, vqgan: VQGANHandle, transformer: Transfor
     Raises: TamingError, naming the input to blame.
     """
     if recipe.task != "transformer":
-        raise ConfigError("recipe: it trains a VQGAN. Choose a class preset, or connect it to the other node.")
+        raise ConfigError("recipe: it trains a VQGAN. Choose another preset, or connect it to Train VQGAN.")
     with blaming("vqgan"):
         check_pictures(vqgan, vqgan.config.in_channels)
         recipe = replace(recipe, first_stage=copy_into_run(vqgan, out / FIRST_STAGE))

@@ -107,7 +107,9 @@ def prepare(recipe: Recipe, out: Path, vqgan: VQGANHandle | None) -> Recipe:
     Raises: ConfigError, naming the input to blame.
     """
     if recipe.task == "transformer":
-        raise ConfigError("recipe: it trains a transformer. Choose a vqgan preset, or connect it to the other node.")
+        raise ConfigError(
+            "recipe: it trains a transformer. Choose a vqgan preset, or connect it to Train Token Transformer."
+        )
     if vqgan is not None:
         with blaming("vqgan"):
             if recipe.task == "vqgan_decoder":

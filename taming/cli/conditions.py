@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from ..conditioning import Box, Condition, get_condition
+from ..conditioning import MAP_KINDS, Box, Condition, get_condition
 from ..conditioning.depth import depth_from_picture
 from ..conditioning.labels import find_labels
 from ..conditioning.segmentation import read_labels
@@ -49,7 +50,22 @@ def read_condition(options: argparse.Namespace, transformer: Transformer, size_p
         given["depth"] = depth_from_picture(_as_image(options.depth, size_px))
     if options.boxes is not None:
         given["boxes"] = read_boxes(options.boxes, transformer)
+    check_told(transformer, given)
     return get_condition(transformer, **given, batch_size=options.batch_size)
+
+
+def check_told(transformer: Transformer, given: Mapping[str, object]) -> None:
+    """Raise ConditionError if the transformer has to be told what no option of the command `given` tells."""
+    config = transformer.config.condition
+    needs_text = transformer.config.context_dim is not None and not config.null_context
+    if needs_text or config.kind == "image":
+        told = "the vectors of a text encoder (context)" if needs_text else "a picture (image)"
+        raise ConditionError(
+            f"The model draws by {told}, for which this command has no option: use the nodes, or get_condition in "
+            "Python."
+        )
+    if config.kind in ("boxes", *MAP_KINDS) and given.get(config.kind) is None:
+        raise ConditionError(f"The model draws by {config.kind} and was given none. Give it --{config.kind}.")
 
 
 def read_boxes(path: Path, transformer: Transformer) -> list[Box]:

@@ -13,7 +13,6 @@ from ..checkpoints import codebook_fingerprint
 from ..errors import TokensError
 from ..file_names import written_at_once
 from ..models import VQModel
-from ..wording import shorten_error
 
 ARRAYS = ("indices", "known", "codebook")
 
@@ -35,8 +34,11 @@ def read_tokens(path: Path, vqgan: VQModel, vqgan_name: str) -> Tensor:
     try:
         with np.load(path, allow_pickle=False) as file:
             indices, known, codebook = (file[name] for name in ARRAYS)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise TokensError(f"{path} is not a file that `encode` wrote: {shorten_error(error)}.") from error
+    except (OSError, AttributeError, TypeError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise TokensError(f"{path} cannot be read: {error.strerror}.") from error
+        # Of anything else numpy says that it could be loaded as a pickle, which it must not.
+        raise TokensError(f"{path} is not a file that `encode` wrote (.npz with {', '.join(ARRAYS)}).") from error
     if indices.ndim != 3 or indices.dtype.kind not in "iu" or known.shape != indices.shape or known.dtype != bool:
         raise TokensError(f"{path} holds no token grids: indices {indices.dtype} {indices.shape}, known {known.shape}.")
     if str(codebook) != codebook_fingerprint(vqgan.state_dict()):

@@ -57,6 +57,12 @@ def test_wrong_boxes_are_refused_in_words(text, words, box_transformer, tmp_path
     assert words in capsys.readouterr().err
 
 
+def test_a_model_that_needs_boxes_asks_for_the_option_that_gives_them(box_transformer, tmp_path, capsys):
+    """It asked for an argument of a Python function."""
+    assert main(["sample", "--transformer", str(box_transformer), "--out", str(tmp_path)]) == 1
+    assert "error: The model draws by boxes and was given none. Give it --boxes." in capsys.readouterr().err
+
+
 def test_a_condition_of_the_wrong_kind_is_refused_in_words(scene, tmp_path, capsys):
     assert main(["sample", "--depth", str(scene), "--out", str(tmp_path)]) == 1
     assert "error:" in capsys.readouterr().err

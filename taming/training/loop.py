@@ -184,9 +184,9 @@ class Run:
         losses = average_figures(self.processes, losses)
         wrong = self.watch.look(losses)
         if wrong is not None:
-            raise TrainingError(
-                f"Stopped at step {step}: {wrong} The state of an earlier step is in {self.out / STATE_FILE}."
-            )
+            state = self.out / STATE_FILE
+            kept = f"The state of an earlier step is in {state}." if state.exists() else "No state was saved before."
+            raise TrainingError(f"Stopped at step {step}: {wrong} {kept}")
         if self.averages is not None:
             self.averages.update(step)
         return losses

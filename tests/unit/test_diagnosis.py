@@ -68,3 +68,15 @@ def test_a_diverged_run_is_told_of_the_discriminator_only_if_it_has_one(is_adver
     watch = Watch("loss", is_adversarial)
     found = [watch.look({"loss": 1.0 if step < 300 else 1.0 + step / 10}) for step in range(600)]
     assert ("loss.adversarial" in next(filter(None, found))) == is_adversarial
+
+
+def test_a_run_that_stops_before_its_first_save_does_not_name_a_state(tmp_path, scenes, monkeypatch):
+    task = make_task(recipe := read_recipe(str(write_recipe(tmp_path, "vqgan"))), scenes)
+    (turn,) = task.turns
+    monkeypatch.setattr(task, "turns", [replace(turn, loss=lambda batch, step: spoil(*turn.loss(batch, step)))])
+    with pytest.raises(TrainingError, match=r"Stopped at step 0: .* No state was saved before\.$"):
+        train(task, recipe, tmp_path)
+
+
+def spoil(loss, figures):
+    return loss * float("nan"), {**figures, "l1": float("nan")}

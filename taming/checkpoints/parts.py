@@ -61,8 +61,9 @@ def take_condition(checkpoint: Checkpoint) -> dict[str, Tensor] | None:
 def count_used(checkpoint: Checkpoint) -> int:
     """How many codes a remapped first stage uses; 0 without a remap."""
     place = find_place(checkpoint.state_dict, "vqgan", checkpoint.path)
-    used = None if place is None else checkpoint.state_dict.get(place.prefix + USED_KEY)
-    return 0 if used is None else used.numel()
+    prefixes = () if place is None else (place.prefix, place.last)
+    found = (checkpoint.state_dict.get(prefix + USED_KEY) for prefix in prefixes if prefix is not None)
+    return next((used.numel() for used in found if used is not None), 0)
 
 
 def without_others(checkpoint: Checkpoint, prefix: str) -> Checkpoint:

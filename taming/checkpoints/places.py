@@ -17,7 +17,7 @@ WHOLE: dict[Family, tuple[tuple[str, ...], ...]] = {
     "vqgan": (("decoder.conv_out.weight",), CODEBOOK_KEYS),
     "transformer": (("head.weight",), ("pos_emb",)),
 }
-CONDITION = "cond_stage_model"  # the component of a prefix that is a condition's, not the model's own
+CONDITIONS = {"cond_stage_model", "cond_stage"}  # the component of a prefix that is a condition's, not the model's own
 # What distributed, compiled and checkpointed modules put before the names of what they wrap, at any depth.
 MODULE_WRAPPERS = re.compile(
     r"(?:^|(?<=\.))(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\."
@@ -48,12 +48,13 @@ def find_place(keys: Iterable[str], family: Family, path: Path) -> Place | None:
     chosen = _choose(averaged or last, family, path)
     if chosen is None:
         return None
-    return Place(chosen, _choose(last, family, path) if averaged and last else None)
+    is_known = len(last) == 1 or (last and _is_published(last[0], family))
+    return Place(chosen, last[0] if averaged and is_known else None)
 
 
 def find_prefixes(keys: set[str], family: Family) -> list[str]:
     """The prefixes under which a whole model of `family` lies, or a part of one where published files have it."""
-    found = [prefix for prefix in _anchored(keys, family) if CONDITION not in prefix.split(".")]
+    found = [prefix for prefix in _anchored(keys, family) if not _is_condition(prefix)]
     whole = [prefix for prefix in found if _is_whole(keys, prefix, family)]
     return whole or [prefix for prefix in found[:1] if _is_published(prefix, family)]
 
@@ -72,7 +73,7 @@ def find_incomplete(keys: set[str], family: Family) -> str | None:
 def find_condition(keys: Iterable[str]) -> str | None:
     """The prefix of the VQGAN that makes tokens of a transformer's maps; None if there is none."""
     prefixes = _anchored(set(keys), "vqgan")
-    found = [prefix for prefix in prefixes if CONDITION in prefix.split(".")]
+    found = [prefix for prefix in prefixes if _is_condition(prefix)]
     return next((prefix for prefix in found if not _is_averaged(prefix)), None)
 
 
@@ -98,6 +99,10 @@ def _is_published(prefix: str, family: Family) -> bool:
 
 def _is_whole(keys: set[str], prefix: str, family: Family) -> bool:
     return all(any(prefix + key in keys for key in group) for group in WHOLE[family])
+
+
+def _is_condition(prefix: str) -> bool:
+    return not CONDITIONS.isdisjoint(prefix.split("."))
 
 
 def _is_averaged(prefix: str) -> bool:

@@ -20,7 +20,7 @@ from torch import Tensor
 from hostile.forge import Call, torch_bytes
 from published import net2net_weights, net2net_yaml, prefixed, transformer_weights, vqgan_weights, vqgan_yaml
 from taming.checkpoints import convert_checkpoint, load_transformer, load_vqgan, plan_vqgan, read_checkpoint
-from taming.checkpoints.parts import holds, take_part
+from taming.checkpoints.parts import count_used, holds, take_part
 from taming.checkpoints.read import Checkpoint
 from taming.checkpoints.yaml_file import read_yaml
 from taming.cli import main
@@ -165,9 +165,26 @@ def test_of_raw_and_averaged_weights_the_averages_are_taken_and_the_log_says_so(
 def test_what_has_no_running_average_is_as_it_was_last(tmp_path):
     used = torch.tensor([3, 5])
     content = {"model": VQGAN | {"quantize.used": used}, "ema": {"module": AVERAGED, "num_updates": torch.tensor(7)}}
-    state = load_vqgan(save(tmp_path / "x.pt", content)).state_dict()
+    path = save(tmp_path / "x.pt", content)
+    state = load_vqgan(path).state_dict()
     assert torch.equal(state.pop("quantize.used"), used)
     assert all(torch.equal(state[key], AVERAGED[key]) for key in state)
+    assert load_vqgan(path, vqgan_yaml(remap="used.npy")).config.num_used == 2
+    assert count_used(read_checkpoint(path)) == 2
+
+
+def test_averages_are_taken_whatever_else_is_in_the_file(tmp_path):
+    content = {"student": VQGAN, "teacher": vqgan_weights(2), "ema": AVERAGED}
+    assert_holds(load_vqgan(save(tmp_path / "x.pt", content)), AVERAGED)
+
+
+def test_a_transformer_of_ours_is_read_with_the_stage_of_its_maps_inside(tmp_path):
+    """As `torch.save(transformer.state_dict(), path)` writes it."""
+    maps = vqgan_weights(2)
+    weights = transformer_weights(block_size=512) | prefixed("cond_stage.", maps)
+    model, first_stage = load_transformer(save(tmp_path / "x.pt", weights))
+    assert first_stage is None
+    assert_holds(model.cond_stage, maps)
 
 
 def test_averages_of_a_part_of_a_model_are_no_model(tmp_path):

@@ -28,6 +28,7 @@ from ..taming.configs import find_preset, preset_names
 from ..taming.errors import CheckpointError, TamingError
 from ..taming.file_names import check_free, folder_below, make_folder, path_below
 from ..taming.models import Precision, Transformer, VQModel, prepare_for_sampling
+from ..taming.user_text import user_path
 from .presets import published_configs
 
 log = logging.getLogger(__name__)
@@ -360,11 +361,11 @@ def file_state(file: Path) -> tuple[str, int, int]:
 
 
 def input_folder(name: str) -> Path:
-    """A folder of pictures: an absolute path, or one below the host's input folder.
+    """A folder of pictures: an absolute path, one in the home folder (~), or one below the host's input folder.
 
     Raises: TamingError if it is not there.
     """
-    folder = Path(folder_paths.get_input_directory()) / name.strip()
+    folder = user_path(name, folder_paths.get_input_directory())
     if not folder.is_dir():
         raise TamingError(
             f"there is no folder {folder}. Give an absolute path, or the name of a folder in ComfyUI's input folder."

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..taming.configs import config_from_dict, preset_names, read_preset
-from ..taming.errors import ConfigError
+from ..taming.configs import preset_names
 from ..taming.training.length import with_num_steps
-from ..taming.training.recipe import Recipe
-from ..taming.wording import shorten
+from ..taming.training.recipe import Recipe, read_recipe
 from . import host
 from .errors import blaming
 from .types import RecipeSocket
@@ -154,10 +153,17 @@ def read_open_recipe(preset: str, overrides: str) -> Recipe:
     """
     with blaming("preset"):
         path = str(host.recipe_path(preset))
-        recipe = config_from_dict(Recipe, read_preset(path, (), MAY_STAY_OPEN), preset)
+        recipe = read_recipe(path, (), MAY_STAY_OPEN, preset)
     with blaming("overrides"):
-        lines = [line.strip() for line in overrides.splitlines() if line.strip()]
-        for line in lines:
-            if "=" not in line:
-                raise ConfigError(f"expected key=value on each line, found {shorten(line)}.")
-        return config_from_dict(Recipe, read_preset(path, lines, MAY_STAY_OPEN), preset) if lines else recipe
+        lines = override_lines(overrides)
+        return read_recipe(path, lines, MAY_STAY_OPEN, preset) if lines else recipe
+
+
+def override_lines(overrides: str) -> list[str]:
+    """The lines of `overrides` that are not empty and no comments (#).
+
+    Blanks at the end of a line cannot be seen: they only stay where a file or folder has them in its name.
+    """
+    lines = [line.lstrip() for line in overrides.replace("\r\n", "\n").split("\n")]
+    lines = [line if os.path.exists(os.path.expanduser(line.partition("=")[2])) else line.rstrip() for line in lines]
+    return [line for line in lines if line and not line.startswith("#")]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..user_text import user_path
 from .keymaps import Family
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -37,11 +38,11 @@ def replaced_models(family: Family) -> dict[str, Path]:
 
 
 def weights_file(path: str | os.PathLike[str]) -> Path:
-    """The file that `path` stands for: an embedded model by its name, anything else as it is.
+    """The file that `path` stands for: an embedded model by its name, anything else as `user_path` reads it.
 
     The name of a model that was replaced leads to its replacement, and the log says so.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.as_posix() != PREFIX + path.name or path.exists():
         return path
     asset = ASSETS / path.name

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import TamingError
 from ..file_names import check_free, check_name, check_new_folder, make_folder
+from ..user_text import user_path
 from .options import TAKEN, Commands, add_overwrite, given_path
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -17,7 +18,7 @@ def add(commands: Commands) -> None:
         description="Writes the models of FILE with their configuration as safetensors, without losses and optimizers. "
         "It also reads Lightning checkpoints that hold other objects; nothing in the file is executed.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="a checkpoint of any kind that `inspect` knows")
+    parser.add_argument("file", type=user_path, metavar="FILE", help="a checkpoint of any kind that `inspect` knows")
     parser.add_argument("--out", type=given_path, required=True, metavar="FILE", help="the .safetensors file to write")
     add_overwrite(parser)
     parser.add_argument("--dtype", choices=DTYPES, help="of the weights (default: as they are)")

@@ -1,12 +1,12 @@
 """`python -m taming decode`: tokens to pictures."""
 
 import argparse
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..checkpoints import load_vqgan
+from ..user_text import user_path
 from .options import Commands, add_out_folder, add_vqgan
 from .pictures import check_pictures, result_paths, result_stem, write_picture
 from .tokens_file import read_tokens
@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
         help="turn tokens back into pictures",
         description="Writes one .png file per token grid. The tokenizer must have the codebook that the tokens name.",
     )
-    parser.add_argument("tokens", nargs="+", type=Path, metavar="TOKENS.npz", help="files that `encode` wrote")
+    parser.add_argument("tokens", nargs="+", type=user_path, metavar="TOKENS.npz", help="files that `encode` wrote")
     add_vqgan(parser)
     add_out_folder(parser)
     parser.set_defaults(run=run)

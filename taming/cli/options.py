@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..checkpoints import embedded_models
+from ..user_text import user_path
 
 Commands = argparse._SubParsersAction
 
@@ -13,7 +14,7 @@ TAKEN = "Give another --out, or --overwrite to replace what is there."  # what t
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", nargs="+", type=Path, metavar="IMAGE", help="picture files of any size")
+    parser.add_argument("image", nargs="+", type=user_path, metavar="IMAGE", help="picture files of any size")
 
 
 def add_vqgan(parser: argparse.ArgumentParser) -> None:
@@ -41,4 +42,4 @@ def given_path(text: str) -> Path:
     """The path that `text` names: an empty one, of a variable that is not set, would be the folder one is in."""
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty")
-    return Path(text)
+    return user_path(text)

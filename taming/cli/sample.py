@@ -24,6 +24,7 @@ from ..sampling import (
     recommended_options,
     sampling_threads,
 )
+from ..user_text import user_path
 from .conditions import add_conditions, read_condition
 from .options import EMBEDDED_TRANSFORMER, TAKEN, Commands, add_out_folder
 from .pictures import check_pictures, crop_to_cells, read_mask, read_picture, write_picture
@@ -55,10 +56,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help="pictures to draw (default: one per label)")
     parser.add_argument("--width", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
     parser.add_argument("--height", type=int, metavar="PX", help="of the picture (default: what it was trained on)")
-    parser.add_argument("--image", type=Path, help="a picture to start from; scaled to --width and --height if given")
+    parser.add_argument(
+        "--image", type=user_path, help="a picture to start from; scaled to --width and --height if given"
+    )
     parser.add_argument(
         "--mask",
-        type=Path,
+        type=user_path,
         metavar="IMAGE",
         help="where to draw it again: what is white, or has any color; what is black or transparent stays. It may be "
         "gray, white on black or white on transparent. Without a mask, all of it",

@@ -34,7 +34,7 @@ def config_from_dict(cls: type[Config], values: object, where: str) -> Config:
         raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
     may_be_zero = {field.name for field in fields(cls) if field.default in (0, None, ())}
     converted = {
-        name: _convert(value, hints[name], int(name not in may_be_zero), f"{where}: {name}")
+        name: convert(value, hints[name], int(name not in may_be_zero), f"{where}: {name}")
         for name, value in values.items()
     }
     try:
@@ -57,12 +57,21 @@ def check_names(values: Mapping[Any, object], known: Iterable[str], where: str) 
             raise ConfigError(f"{where}: unknown name {shorten(name)}; {advice}")
 
 
-def _convert(value: Any, hint: Any, least: int, where: str) -> Any:
-    """The plain `value` of a field as the type `hint`: the few types that configurations use."""
+def without_none(hint: Any) -> Any:
+    """The type that a field has where it is not None."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    return next(arg for arg in get_args(hint) if arg is not type(None))
+
+
+def convert(value: Any, hint: Any, least: int, where: str) -> Any:
+    """The plain `value` of a field as the type `hint`: the few types that configurations use.
+
+    Raises: ConfigError, which says `where`, if it is not of that type, or a whole number below `least`.
+    """
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        inner = next(arg for arg in args if arg is not type(None))
-        return None if value is None else _convert(value, inner, least, where)
+        return None if value is None else convert(value, without_none(hint), least, where)
     if is_dataclass(hint) and isinstance(hint, type):
         return config_from_dict(hint, value, where)
     if origin is tuple:
@@ -70,7 +79,7 @@ def _convert(value: Any, hint: Any, least: int, where: str) -> Any:
         if not isinstance(value, list | tuple) or size not in (None, len(value)):
             expected = "a list" if size is None else f"a list of {size}"
             raise ConfigError(f"{where}: expected {expected}, found {shorten(value)}.")
-        return tuple(_convert(item, args[0], least, where) for item in value)
+        return tuple(convert(item, args[0], least, where) for item in value)
     if origin is dict:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: expected names and values, found {shorten(value)}.")

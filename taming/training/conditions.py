@@ -57,6 +57,9 @@ def _words_config(settings: ConditionSettings, data: Data) -> ConditionConfig:
     prompts = settings.class_prompts
     if not all(isinstance(prompt, str) for prompt in prompts.values()):
         raise ConfigError(f"condition.class_prompts: expected a text for each name, found {shorten(prompts)}.")
+    for name in prompts:
+        if not isinstance(name, str) and type(name) is not int:  # as YAML reads `on`
+            raise ConfigError(f"condition.class_prompts: YAML reads a name as {name!r}. Put it in quotes.")
     return ConditionConfig(
         kind="words",
         word_list=word_list,

@@ -1,11 +1,13 @@
 """A training recipe: every number that a run depends on, read from YAML."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from ..configs import config_from_dict, read_preset
 from ..errors import ConfigError
+from ..models import TransformerConfig, VQModelConfig
+from .loss_settings import TransformerLoss, VQGANLoss
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,20 @@ class Recipe:
         raise IndexError(step)
 
 
-def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe preset or YAML file.
+# The types of its fields, by which overrides are read; those of models and losses differ in their names.
+FIELD_TYPES: Mapping[str, Any] = {
+    **get_type_hints(Recipe),
+    "model": {**get_type_hints(VQModelConfig), **get_type_hints(TransformerConfig)},
+    "loss": {**get_type_hints(VQGANLoss), **get_type_hints(TransformerLoss)},
+}
+
+
+def read_recipe(
+    name: str, overrides: Sequence[str] = (), may_stay_open: Collection[str] = (), where: str | None = None
+) -> Recipe:
+    """Read a recipe preset or YAML file, with overrides as in `read_preset`; `where` is what messages call it.
 
     Raises:
         ConfigError: not found, not YAML, or a value that a recipe cannot have.
     """
-    return config_from_dict(Recipe, read_preset(name, overrides), name)
+    return config_from_dict(Recipe, read_preset(name, overrides, may_stay_open, FIELD_TYPES), where or name)

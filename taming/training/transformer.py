@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from .captions import drop_words
 from .conditions import make_condition_config, shuffle_objects, with_condition
 from .datasets import Data
 from .loop import Batch, Figures, Turn
+from .loss_settings import TransformerLoss
 from .losses import corrupt_tokens, drop_condition, next_token_logits, next_token_loss, token_loss
 from .optimizers import adamw
 from .plugged import describe_plugged, loss_name
@@ -40,16 +41,6 @@ from .token_cache import TokenSet, cached_tokens
 ExtraTokenLoss = Callable[[Tensor, Tensor], Tensor]
 
 EVALUATION_BATCH = 20
-
-
-@dataclass(frozen=True)
-class TransformerLoss:
-    """The loss section of a transformer's recipe."""
-
-    null_rate: float = 0.1  # share of sequences told no class, prompt or context, so that `guidance_scale` works
-    word_dropout: float = 0.3  # share of the words of a prompt that are left out, on the average: prompts may be short
-    pkeep: float = 1.0  # share of the tokens that are read as they are; the others are replaced at random
-    label_smoothing: float = 0.0
 
 
 class TransformerTask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,9 @@ from .datasets import Data
 from .initialization import start_at_identity
 from .kmeans import kmeans
 from .loop import Batch, Figures, Turn
+from .loss_settings import VQGANLoss
 from .losses import (
     DISCRIMINATOR_LOSSES,
-    AdversarialKind,
     LeCam,
     PeakWatch,
     entropy_loss,
@@ -43,7 +43,7 @@ from .losses import (
 from .optimizers import adamw
 from .plugged import describe_plugged, has_own_layers, loss_name
 from .recipe import Recipe
-from .schedules import AdversarialSchedule, GumbelTemperature
+from .schedules import AdversarialSchedule
 from .start import EMA_AVERAGES, start_vqgan_from
 
 log = logging.getLogger(__name__)
@@ -53,30 +53,6 @@ ExtraLoss = Callable[[Tensor, Tensor], Tensor]
 
 EVALUATION_BATCH = 16
 PEAKS_EVERY = 8  # steps; the penalty counts as much more then (lazy regularization, Karras et al. 2020, section 3.1)
-
-
-@dataclass(frozen=True)
-class VQGANLoss:
-    """The loss section of a VQGAN's recipe: how much each term counts, and from which step."""
-
-    l1: float = 1.0
-    l2: float = 1.0
-    codebook: float = 1.0
-    perceptual: float = 0.0
-    lpips: tuple[str, ...] = ()  # files of LPIPS weights; without any, EfficientNet-Lite0's distance is taken
-    adversarial: float = 0.0  # share of the adaptive weight of eq. 7
-    adversarial_kind: AdversarialKind = "hinge"
-    adversarial_from: int = 0  # step from which the decoder listens to the discriminator,
-    adversarial_ramp: int = 0  # and over how many more its weight grows
-    discriminator_from: int | None = None  # step from which the discriminator learns; None: with adversarial_from
-    r1: float = 0.0
-    lecam: float = 0.0
-    entropy: float = 0.0
-    entropy_temperature: float = 0.01
-    peaks: float = 0.1  # of the decoder's feature maps, see losses/feature_peaks.py; 0 allows them
-    quantize_from: int = 0  # step; the codebook then starts at the k-means centers of the latents
-    restart_below: float = 0.0  # vq, cosine: codes chosen less often in a step, on average, restart; EMA always does
-    gumbel: GumbelTemperature | None = None
 
 
 class VQGANTask:

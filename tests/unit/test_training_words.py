@@ -199,6 +199,7 @@ def test_a_word_list_by_name_and_classes_come_from_the_recipe(make_recipe, pictu
         ({"condition": {"kind": "unconditional"}, "model": GPT | {"cond_vocab_size": 5}}, "model.cond_vocab_size is 5"),
         ({"condition": {"kind": "words", "vocabulary": "sceens"}}, "no word list 'sceens'"),
         ({"condition": {"kind": "words", "class_prompts": {"alpine": 3}}}, "class_prompts: expected a text"),
+        ({"condition": {"kind": "words", "class_prompts": {True: "a lamp"}}}, "a name as True. Put it in quotes"),
     ],
 )
 def test_a_recipe_that_does_not_fit_its_captions_is_refused(make_recipe, pictures, changes, message, tmp_path):

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import TamingError
+from ..user_text import user_path
+from .picture_labels import plain_name
 from .pictures import PictureFiles
 from .sample import Sample, SampleBox
 
@@ -27,7 +29,7 @@ class BoxedPictures:
     """
 
     def __init__(self, pictures: PictureFiles, annotations: str | Path) -> None:
-        path = Path(annotations)
+        path = user_path(annotations)
         try:
             text = path.read_bytes()
             layouts, self.box_names = _read(json.loads(text))
@@ -38,8 +40,11 @@ class BoxedPictures:
                 f"{path.name} is not in the format of COCO ({type(error).__name__}: {error}). It has the lists images "
                 "(id, file_name, width, height), annotations (image_id, category_id, bbox) and categories (id, name)."
             ) from error
-        self._pictures, self._layouts = pictures, layouts
-        self._numbers = [number for number, name in enumerate(pictures.names) if name in layouts]
+        plain = {plain_name(name): layout for name, layout in layouts.items()} | layouts
+        names = {name: name if name in plain else plain_name(name) for name in pictures.names}
+        self._pictures = pictures
+        self._layouts = {name: plain[written] for name, written in names.items() if written in plain}
+        self._numbers = [number for number, name in enumerate(pictures.names) if name in self._layouts]
         if not self._numbers:
             raise TamingError(
                 f"{path.name} lists none of the {len(pictures)} pictures: they are called {pictures.names[0]}, and "

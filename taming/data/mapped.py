@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import TamingError
+from ..user_text import user_path
 from .decode import UNREADABLE_PICTURE
 from .pictures import PictureFiles
 from .sample import Sample
@@ -33,7 +34,7 @@ class MappedPictures:
     """
 
     def __init__(self, pictures: PictureFiles, folder: str | Path, kind: MapKind) -> None:
-        folder = Path(folder)
+        folder = user_path(folder)
         if not folder.is_dir():
             raise TamingError(f"{folder} is not a folder. Give the folder that the maps are in.")
         there = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*"))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from ..user_text import user_path
 from .picture_cache import PictureCache
 from .pictures import MIN_PX, PictureFiles, PictureFolder, PictureList
 from .shards import PictureShards
@@ -23,8 +24,10 @@ def open_pictures(
 
     Raises: TamingError if there is no usable picture.
     """
-    kind = {".txt": PictureList, ".tar": PictureShards}.get(Path(source).suffix.lower(), PictureFolder)
-    pictures = kind(source, labels, min_px, cache)
+    path = user_path(source)
+    kinds = {".txt": PictureList, ".tar": PictureShards}
+    kind = PictureFolder if path.is_dir() else kinds.get(path.suffix.lower(), PictureFolder)
+    pictures = kind(path, labels, min_px, cache)
     left_out = (*pictures.skipped, *pictures.broken)
     if cache is not None and left_out:
         file = Path(cache.folder) / LEFT_OUT_FILE

@@ -14,6 +14,7 @@ from typing import IO
 from PIL import UnidentifiedImageError
 
 from .decode import PICTURE_SUFFIXES, UNREADABLE_PICTURE, picture_size
+from .picture_lists import decode_text
 
 # Pictures too, so a folder of them must not look empty without a word.
 FOREIGN_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw")
@@ -160,7 +161,7 @@ def _inspect(
 def _read_caption(path: Path) -> tuple[str | None, str]:
     """The caption, if there is one, and what is wrong with it, if something is."""
     try:
-        return path.read_bytes().decode("utf-8-sig").strip() or None, ""
+        return decode_text(path.read_bytes()).strip() or None, ""
     except FileNotFoundError:
         return None, ""
     except UnicodeDecodeError:

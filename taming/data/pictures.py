@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import TamingError
+from ..user_text import user_path
 from .decode import PICTURE_SUFFIXES, UNREADABLE_PICTURE, decode_picture
 from .picture_cache import PictureCache, StoredPictures, stored_pictures
 from .picture_labels import folder_labels, table_labels
+from .picture_lists import read_list
 from .picture_scan import PictureFile, Scan, Skipped, describe, find_pictures, natural_key, scan_pictures
 from .sample import Sample
 
@@ -125,7 +127,7 @@ class PictureFolder(PictureFiles):
         min_px: int = MIN_PX,
         cache: PictureCache | None = None,
     ) -> None:
-        folder = Path(folder)
+        folder = user_path(folder)
         if not folder.is_dir():
             raise TamingError(f"{folder} is not a folder. Give the folder that the pictures are in.")
         paths, unreachable = find_pictures(folder)
@@ -134,7 +136,7 @@ class PictureFolder(PictureFiles):
         elif labels == "folders":
             table, amiss = folder_labels(paths, folder), []
         else:
-            table, amiss = table_labels(Path(labels), paths, folder)
+            table, amiss = table_labels(user_path(labels), paths, folder)
         scan = scan_pictures(paths, folder, min_px, table)
         scan = Scan(scan.files, (*scan.skipped, *unreachable, *amiss))
         check_usable(scan, str(folder), len(paths), labels == "folders")
@@ -143,6 +145,8 @@ class PictureFolder(PictureFiles):
 
 class PictureList(PictureFiles):
     """The pictures that a text file names, one path per line, relative to it or absolute, in that order.
+
+    Lines that begin with # are comments. A path may stand in quotes, begin with `~` or have backslashes.
 
     Args:
         labels: `none`, or `folders` for the name of the folder that each picture is in.
@@ -156,19 +160,13 @@ class PictureList(PictureFiles):
     def __init__(
         self, file: str | Path, labels: str = "none", min_px: int = MIN_PX, cache: PictureCache | None = None
     ) -> None:
-        file = Path(file)
+        file = user_path(file)
         if labels not in ("none", "folders"):
             raise TamingError(
                 f"A list of pictures has labels none or folders, and not {labels}. A table of labels is a list "
                 "itself: give it with the folder that the pictures are in, and it picks those that it names."
             )
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise TamingError(
-                f"The list {file} cannot be read: {error}. Give a text file in UTF-8 with one path per line."
-            ) from error
-        paths = [file.parent / line.strip() for line in lines if line.strip()]
+        paths = read_list(file)
         table = {path: path.parent.name for path in paths} if labels == "folders" else None
         scan = scan_pictures(paths, file.parent, min_px, table)
         check_usable(scan, str(file), len(paths))

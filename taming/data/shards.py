@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import TamingError
+from ..user_text import user_path
 from .decode import PICTURE_SUFFIXES, UNREADABLE_PICTURE, picture_size
 from .picture_cache import PictureCache
+from .picture_lists import decode_text
 from .picture_scan import PictureFile, Scan, Skipped, describe, escaped, natural_key, reason_against
 from .pictures import MIN_PX, PictureFiles, check_usable
 
@@ -36,8 +39,8 @@ class PictureShards(PictureFiles):
     ) -> None:
         if labels not in ("none", "cls"):
             raise TamingError(f"Shards carry their labels: give labels as none or cls, not as {labels}.")
-        pattern = Path(shards)
-        paths = sorted(pattern.parent.glob(pattern.name), key=lambda path: natural_key(path.name))
+        pattern = user_path(shards)
+        paths = [pattern.with_name(name) for name in sorted(_match_names(pattern), key=natural_key)]
         if not paths:
             raise TamingError(f"{pattern} is not a file on this machine. Give the path of a tar file.")
         found = [result for path in paths for result in _read_shard(path, labels == "cls", min_px)]
@@ -47,6 +50,12 @@ class PictureShards(PictureFiles):
         )
         check_usable(scan, str(pattern), len(found))
         super().__init__(scan, cache)
+
+
+def _match_names(pattern: Path) -> list[str]:
+    """Names of the files that `pattern` stands for; signs of patterns other than * first stand for themselves."""
+    literal = glob.escape(pattern.name).replace("[*]", "*")
+    return glob.glob(literal, root_dir=pattern.parent) or glob.glob(pattern.name, root_dir=pattern.parent)
 
 
 def _read_shard(shard: Path, has_labels: bool, min_px: int) -> Iterator[PictureFile | Skipped]:
@@ -103,4 +112,4 @@ def _inspect(
 
 def _text(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> str | None:
     stream = None if member is None or member.size > _MAX_TEXT else tar.extractfile(member)
-    return None if stream is None else stream.read().decode("utf-8-sig").strip() or None
+    return None if stream is None else decode_text(stream.read()).strip() or None

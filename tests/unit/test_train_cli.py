@@ -1,5 +1,6 @@
 """Training as the README says: a folder of pictures, a tokenizer, a transformer, a sample; and a user's bad day."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,19 @@ def test_a_folder_without_pictures_is_an_error_in_words(make, words, tmp_path, c
     arguments = ["train", "pictures_vqgan", f"data.folder={tmp_path / 'pictures'}", "--out", str(tmp_path / "run")]
     assert main([*arguments, "--device", "cpu"]) == 1
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize(
+    "name", ["2021", "007", "on", "cats: black", "[best] cats", "@home", "ende ", "a # b", "~", "'x'", "a\\b", '"']
+)
+def test_a_folder_of_any_name_is_the_one_that_is_opened(name, tmp_path, monkeypatch, capsys):
+    """An empty folder says so by its name."""
+    monkeypatch.chdir(tmp_path)
+    for folder in (name, name.strip("'"), name.strip()):
+        (tmp_path / folder).mkdir(exist_ok=True)
+    assert main(["train", "pictures_vqgan", f"data.folder={name}", "--out", "run", "--device", "cpu"]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {name} holds no pictures")
 
 
 def test_one_picture_is_enough_to_start(tmp_path, caplog):

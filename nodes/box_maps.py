@@ -128,7 +128,8 @@ def read_boxes(classes: Vocabulary, entries: list[Any], labels: str, size_px: tu
     Raises: ConditionError, naming the input and the box that is to blame.
     """
     layout = []
-    for number, (entry, name) in enumerate(zip(entries, label_names(entries, labels), strict=True), start=1):
+    names = label_names(entries, labels, classes.names)
+    for number, (entry, name) in enumerate(zip(entries, names, strict=True), start=1):
         with blaming(f"boxes, box {number}"):
             place = place_of(entry, size_px)
             if not all(map(math.isfinite, place)) or min(place[2:]) <= 0:

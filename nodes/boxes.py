@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..taming.conditioning import Box, ConditionConfig
 from ..taming.conditioning.boxes import encode_boxes
-from ..taming.conditioning.labels import find_labels
+from ..taming.conditioning.labels import find_labels, split_names
 from ..taming.errors import ConditionError
 from ..taming.wording import shorten
 from .conditions import BOX_CONDITION, check_node
@@ -108,7 +108,8 @@ def read_layout(config: ConditionConfig, entries: list[Any], labels: str, size_p
     """
     assert config.boxes is not None
     layout = []
-    for number, (entry, name) in enumerate(zip(entries, label_names(entries, labels), strict=True), start=1):
+    names = label_names(entries, labels, config.names)
+    for number, (entry, name) in enumerate(zip(entries, names, strict=True), start=1):
         with blaming(f"boxes, box {number}"):
             place = place_of(entry, size_px)
         with blaming("labels" if labels.strip() else f"boxes, box {number}"):
@@ -119,13 +120,13 @@ def read_layout(config: ConditionConfig, entries: list[Any], labels: str, size_p
     return tuple(layout)
 
 
-def label_names(entries: list[Any], labels: str) -> list[str]:
-    """The name of each box's class: from `labels` where there are any, else the box's own.
+def label_names(entries: list[Any], labels: str, classes: Sequence[str]) -> list[str]:
+    """The name of each box's class, of `classes`: from `labels` where there are any, else the box's own.
 
     Raises: ConditionError if there are not as many as boxes, or a box has none.
     """
     if labels.strip():
-        names = [name.strip() for name in labels.split(",")]
+        names = split_names(labels, classes)
         names = names * len(entries) if len(names) == 1 else names
         if len(names) != len(entries):
             raise ConditionError(

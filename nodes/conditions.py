@@ -53,6 +53,7 @@ class TamingClassCondition(io.ComfyNode):
     def execute(cls, transformer: TransformerHandle, label: str) -> io.NodeOutput:
         with blaming("transformer"):
             config = check_node(transformer, CLASS_CONDITION)
+        label = str(label)  # a link may bring a number
         with blaming("label"):
             condition = get_condition(transformer.model, label=label)
         told = prompt_tokens(condition) if config.kind == "words" else label

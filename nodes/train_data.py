@@ -14,6 +14,7 @@ from ..taming.data import ArrayDataset, Dataset, Sample
 from ..taming.errors import ConfigError, TamingError
 from ..taming.training.datasets import Data, open_data, split
 from ..taming.training.recipe import Recipe
+from ..taming.user_text import split_list
 from . import host
 from .codec import as_rgb
 from .errors import blaming
@@ -92,11 +93,26 @@ def connected_pictures(
         raise TamingError(f"conditioning: {len(contexts)} for {len(pictures)} pictures. Give one for each picture.")
     if not labels:
         return ArrayDataset(pictures, contexts=contexts)
-    if len(labels) != len(pictures):
-        raise TamingError(f"labels: {len(labels)} for {len(pictures)} pictures. Give one name for each picture.")
-    names = tuple(sorted({label.strip() for label in labels}))
-    numbers = [names.index(label.strip()) for label in labels]
-    return ArrayDataset(pictures, labels=numbers, class_names=names, contexts=contexts)
+    given = picture_labels(labels, len(pictures))
+    names = tuple(sorted(set(given)))
+    return ArrayDataset(pictures, labels=list(map(names.index, given)), class_names=names, contexts=contexts)
+
+
+def picture_labels(labels: Sequence[str], count: int) -> list[str]:
+    """The class of each of `count` pictures: a list of names, or texts that hold several each, as Class Condition's.
+
+    Raises: TamingError if there are not as many names, or one is empty.
+    """
+    labels = list(map(str, labels))  # a link may bring numbers
+    pieces = list(map(split_list, labels))
+    names = [piece for each in pieces for piece in each]
+    if len(labels) == count:  # one each, which may have a comma
+        names = [each[0] if len(each) == 1 else label.strip() for each, label in zip(pieces, labels, strict=True)]
+    if len(names) != count:
+        raise TamingError(f"labels: {len(names)} for {count} pictures. Give one name for each picture.")
+    if "" in names:
+        raise TamingError(f"labels: that of picture {names.index('') + 1} is empty. Give one name for each picture.")
+    return names
 
 
 def read_contexts(conditioning: Sequence[list]) -> list[np.ndarray]:

@@ -70,8 +70,9 @@ class TamingTrainTransformer(io.ComfyNode):
                     "labels",
                     optional=True,
                     force_input=True,
-                    tooltip="A list with the name of the class of each picture in images. Without it, connected "
-                    "pictures have no classes; those of a folder have what the recipe says.",
+                    tooltip="The name of the class of each picture in images: a list, or one text with commas between "
+                    "them. Without it, connected pictures have no classes; those of a folder have what the recipe "
+                    "says.",
                 ),
                 TransformerSocket.Input(
                     "transformer",

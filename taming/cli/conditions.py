@@ -17,6 +17,7 @@ from ..conditioning.segmentation import read_labels
 from ..conditioning.vocabularies import PALETTES, vocabulary
 from ..errors import ConditionError
 from ..models import Transformer
+from ..user_text import user_path
 from ..wording import shorten, shorten_error
 from .pictures import read_picture
 
@@ -27,11 +28,13 @@ def add_conditions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", help='a class name or number, or several that take turns: "alpine, beach"')
     parser.add_argument("--prompt", metavar="TEXT", help="what to draw, for a model that was trained on words")
     parser.add_argument("--negative", metavar="TEXT", help="what to avoid; needs a --guidance-scale above 1")
-    parser.add_argument("--segmentation", type=Path, metavar="IMAGE", help="a map in the colors or labels of --palette")
-    parser.add_argument("--palette", choices=PALETTES, help="whose colors (default: those the model was trained on)")
-    parser.add_argument("--depth", type=Path, metavar="IMAGE", help="a depth map, near = white")
     parser.add_argument(
-        "--boxes", type=Path, metavar="JSON", help=f"a list of objects: {', '.join(BOX_FIELDS)} (0 to 1)"
+        "--segmentation", type=user_path, metavar="IMAGE", help="a map in the colors or labels of --palette"
+    )
+    parser.add_argument("--palette", choices=PALETTES, help="whose colors (default: those the model was trained on)")
+    parser.add_argument("--depth", type=user_path, metavar="IMAGE", help="a depth map, near = white")
+    parser.add_argument(
+        "--boxes", type=user_path, metavar="JSON", help=f"a list of objects: {', '.join(BOX_FIELDS)} (0 to 1)"
     )
 
 
@@ -74,7 +77,7 @@ def read_boxes(path: Path, transformer: Transformer) -> list[Box]:
     Raises: ConditionError if it is no such file, or names what the transformer does not know.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(path.read_bytes())  # which knows a byte order mark
     except (ValueError, RecursionError) as error:
         raise ConditionError(f"{path} is not valid JSON: {shorten_error(error)}.") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -82,7 +85,11 @@ def read_boxes(path: Path, transformer: Transformer) -> list[Box]:
     config = transformer.config
     boxes = []
     for number, entry in enumerate(entries, start=1):
-        if set(entry) != set(BOX_FIELDS) or not all(isinstance(entry[field], int | float) for field in BOX_FIELDS[1:]):
+        if (
+            set(entry) != set(BOX_FIELDS)
+            or not all(isinstance(entry[field], int | float) for field in BOX_FIELDS[1:])
+            or not isinstance(entry["label"], str | int | float)
+        ):
             raise ConditionError(
                 f"{path}: object {number}: expected {', '.join(BOX_FIELDS)}, the last four as numbers from 0 to 1; "
                 f"found {shorten(entry)}."

@@ -1,24 +1,33 @@
 """Class labels as people write them, to the numbers a transformer knows them by."""
 
-from collections.abc import Sequence
+import operator
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
+from itertools import accumulate, takewhile
 
 from ..errors import ConditionError
+from ..user_text import split_pieces, unquote
 from .config import ConditionConfig
 from .vocabularies import Vocabulary
 
 _NAMES_SHOWN = 30
+_WHOLE = re.compile(r"([+-]?[0-9]{1,18})(\.0*)?")  # 3.0 is what nodes make of a 3
 
-Labels = str | int | Sequence[str | int]
+Label = str | int | float
+Labels = Label | Sequence[Label]
 
 
 def find_labels(config: ConditionConfig, vocab_size: int, label: Labels) -> list[int]:
     """The label numbers that `label` stands for: a name, a number, several separated by commas, or a sequence.
 
-    Names match whatever their case, with spaces or hyphens for underscores.
+    A class of exactly that name comes first. Else names match whatever their case, with spaces or hyphens for
+    underscores.
 
     Raises:
-        ConditionError: a label that the transformer does not have, or none at all.
+        ConditionError: a label that the transformer does not have or that could be several, or none at all.
     """
     parts = split_labels(config, label)
     if not parts:
@@ -26,20 +35,40 @@ def find_labels(config: ConditionConfig, vocab_size: int, label: Labels) -> list
     return [_find_label(config, vocab_size, part) for part in parts]
 
 
-def split_labels(config: ConditionConfig, label: Labels) -> list[str | int]:
-    """The label of each batch item; a comma parts labels, unless it stands in the name of a class."""
+def split_labels(config: ConditionConfig, label: Labels) -> list[Label]:
+    """The label of each batch item; of a text as in `split_names`."""
     if isinstance(label, str):
-        is_name = label_number(config, label) is not None
-        return [label] if is_name else [part.strip() for part in label.split(",")]
-    return [label] if isinstance(label, int) else list(label)
+        return list(split_names(label, config.names))
+    return list(label) if isinstance(label, Sequence) else [label]
 
 
-def label_number(config: ConditionConfig, label: str | int) -> int | None:
-    """The number that one label names or is; None if it is neither. The transformer may have no such class."""
+def split_names(text: str, names: Sequence[str]) -> list[str]:
+    """The labels in `text` between commas and line breaks, which part none in quotes and none in a name of `names`."""
+    if text in names:
+        return [text]
+    most = 1 + max((name.count(",") for name in names), default=0)
+    parts: list[str] = []
+    for pieces in split_pieces(text):
+        while pieces:
+            unquoted = takewhile(lambda piece: not piece.is_quoted, pieces[:most])
+            joined = list(accumulate((piece.text for piece in unquoted), "{}, {}".format))
+            counts = [n for n, name in enumerate(joined, 1) if n > 1 and _number_among(names, name) is not None]
+            count = max(counts, default=1)
+            parts.append(", ".join(piece.text for piece in pieces[:count]))
+            del pieces[:count]
+    return parts or [""]
+
+
+def label_number(config: ConditionConfig, label: Label) -> int | None:
+    """The number that one label names or is; None if it is neither. The transformer may have no such class.
+
+    Raises:
+        ConditionError: it could be several classes.
+    """
     return _number_among(config.names, label)
 
 
-def vocabulary_label(vocabulary: Vocabulary, label: str | int) -> int:
+def vocabulary_label(vocabulary: Vocabulary, label: Label) -> int:
     """The number of the class of `vocabulary` that one label names or is.
 
     Raises:
@@ -52,16 +81,27 @@ def vocabulary_label(vocabulary: Vocabulary, label: str | int) -> int:
     return number
 
 
-def _number_among(names: Sequence[str], label: str | int) -> int | None:
-    if isinstance(label, int):
-        return label
-    normal = [_normal(name) for name in names]
-    if _normal(label) in normal:
-        return normal.index(_normal(label))
-    return int(label) if label.isascii() and label.removeprefix("-").isdigit() else None
+def _number_among(names: Sequence[str], label: Label) -> int | None:
+    """The place in `names` of the one that `label` is, exactly or nearly; else the number that it is, if any."""
+    if isinstance(label, float):
+        return int(label) if label.is_integer() else None
+    if not isinstance(label, str):
+        return operator.index(label)
+    if label in names:
+        return names.index(label)
+    for form in FORMS:
+        wanted = form(label)
+        found = [number for number, name in enumerate(names) if form(name) == wanted]
+        if len(found) > 1:
+            several = " or ".join(f"{names[number]!r} ({number})" for number in found)
+            raise ConditionError(f"The class {label!r} could be {several}. Write one exactly, or its number.")
+        if found:
+            return found[0]
+    number = _WHOLE.fullmatch(_plain(label))
+    return int(number[1]) if number else None
 
 
-def _find_label(config: ConditionConfig, vocab_size: int, label: str | int) -> int:
+def _find_label(config: ConditionConfig, vocab_size: int, label: Label) -> int:
     number = label_number(config, label)
     if number is None or not 0 <= number < (config.num_labels or vocab_size):
         known = f"{_hint(config.names, label)} {known_labels(config, vocab_size)}"
@@ -69,14 +109,31 @@ def _find_label(config: ConditionConfig, vocab_size: int, label: str | int) -> i
     return number
 
 
-def _hint(names: Sequence[str], label: str | int) -> str:
+def _hint(names: Sequence[str], label: Label) -> str:
     normal = [_normal(name) for name in names]
     close = get_close_matches(_normal(str(label)), normal, n=1)
     return f" Did you mean {names[normal.index(close[0])]!r}?" if close else ""
 
 
+def _plain(name: str) -> str:
+    return unquote(name.strip())
+
+
+@lru_cache(maxsize=4096)
+def _spaced(name: str) -> str:
+    """`name` with one way to write blanks, commas, accents and whole numbers."""
+    number = _WHOLE.fullmatch(_plain(name))
+    if number:
+        return str(int(number[1]))
+    name = " ".join(unicodedata.normalize("NFC", _plain(name)).replace("-", " ").replace("_", " ").split())
+    return re.sub(" ?, ?", ",", name)
+
+
 def _normal(name: str) -> str:
-    return "_".join(name.lower().replace("-", " ").replace("_", " ").split())
+    return _spaced(name).casefold()
+
+
+FORMS: tuple[Callable[[str], str], ...] = (_plain, _spaced, _normal)  # by which labels are names, the nearest first
 
 
 def known_labels(config: ConditionConfig, vocab_size: int) -> str:

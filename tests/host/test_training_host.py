@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,6 +155,46 @@ def test_connected_pictures_and_labels_take_the_place_of_a_folder(server: LiveSe
     assert "cat, dog" in server.watch({"data": data, **first, **second, **open_recipes}).error
 
 
+def test_labels_of_connected_pictures_may_be_one_text(server: LiveServer):
+    write_pictures(server.base / "input" / "six", ("alpine",), count=6)
+    data = {"data": node("LoadImageDataSetFromFolder", folder="six/alpine")}
+    open_recipes = {"recipe": recipe(folder=""), "class recipe": recipe("pictures_class_small", folder="")}
+    first, second = tokenizer(fresh(), images=["data", 0]), class_model(["train", 0], fresh(), images=["data", 0])
+    prompt = {**data, **first, **told(second, "dog"), **open_recipes}
+    for labels, words in (
+        ("cat, dog", "labels: 2 for 6 pictures"),
+        ("a,b,,c,d,e", "labels: that of picture 3 is empty"),
+    ):
+        second["transformer"]["inputs"]["labels"] = labels
+        assert words in server.watch(prompt).error
+    second["transformer"]["inputs"]["labels"] = 'cat, dog, Cat,\n"cat", dog, "tench, tinca",\n'
+    run = server.watch(prompt)
+    assert run.ending == "execution_success", run.error
+    second["label"]["inputs"]["label"] = "CAT"
+    assert "The class 'CAT' could be 'Cat' (0) or 'cat' (1)" in server.watch(prompt).error
+    second["label"]["inputs"]["label"] = "horse"
+    assert "Cat, cat, dog, tench, tinca (or a number, 0 to 3)" in server.watch(prompt).error
+
+
+def test_a_folder_is_what_is_typed_in_quotes_or_in_the_overrides(server: LiveServer, tmp_path: Path):
+    """Blanks were lost, quotes were not understood, and YAML made a mapping of the last."""
+    write_pictures(server.base / "input" / "ende ")
+    write_pictures(tmp_path / "cats: 007 # 1 ")
+    typed = {
+        "in the input folder": recipe(folder="ende "),
+        "in quotes": recipe(folder=f'"{tmp_path}"'),
+        "as an override": recipe(
+            "pictures_vqgan_small", "", "# mine", f"data.folder={tmp_path}/cats: 007 # 1 ", folder=""
+        ),
+        "with blanks that nobody sees": recipe(
+            "pictures_vqgan_small", f"data.folder={tmp_path} ", "seed = 7 ", folder=""
+        ),
+    }
+    for name, chosen in typed.items():
+        run = server.watch(tokenizer(fresh()) | {"recipe": chosen})
+        assert run.ending == "execution_success", (name, run.error)
+
+
 def test_a_run_starts_from_the_weights_of_connected_models(server: LiveServer):
     """With no step of any size, what comes out is what went in."""
     first, second = fresh(), fresh()
@@ -232,6 +273,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a folder that is not there": (recipe(folder="nowhere"), "folder: there is no folder"),
     "no pictures at all": (recipe(folder=""), "recipe: it names no pictures"),
     "an override that is none": (recipe("pictures_vqgan_small", "lr"), "overrides: expected key=value"),
+    "a value of another type": (
+        recipe("pictures_vqgan_small", "optimizer.lr=fast"),
+        "overrides: optimizer.lr: expected a number of 0 or more, found 'fast'",
+    ),
     "an unknown override": (recipe("pictures_vqgan_small", "sead=1"), "overrides: pictures_vqgan_small: unknown name"),
     "an unknown part of the model": (recipe("pictures_vqgan_small", "model.codes=4"), "recipe: model: unknown name"),
     "a recipe of the other kind": (recipe("pictures_class_small"), "recipe: it trains a transformer"),

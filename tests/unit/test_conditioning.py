@@ -51,6 +51,58 @@ def test_a_name_with_a_comma_is_one_label():
     assert get_condition(build(named), "tench, tinca tinca").prefix.tokens.tolist() == [[0]]
 
 
+CASES = ConditionConfig("class", num_classes=5, class_names=("Cats", "cats", "Big_Dog", "7", "tench, Tinca tinca"))
+
+
+@pytest.mark.parametrize(
+    ("label", "tokens"),
+    [
+        ("cats", [1]),  # was Cats, and cats could not be drawn
+        ("Cats", [0]),
+        (" cats ", [1]),
+        ('"cats"', [1]),
+        ("big dog", [2]),
+        ("BIG-DOG, Cats", [2, 0]),
+        ("7", [3]),  # a name before a number
+        ("7.0", [3]),
+        ("3.0", [3]),
+        ("03", [3]),
+        (3.0, [3]),
+        ([3.0, "1.", "cats"], [3, 1, 1]),
+        ("cats, Cats,", [1, 0]),
+        ("cats\nCats\n", [1, 0]),
+        ("cats,\r\nCats, big dog,\r\n\r\n", [1, 0, 2]),
+        ("'cats', \"Cats\"", [1, 0]),
+        ("\u201ccats\u201d", [1]),
+        ("cats, tench,tinca tinca, 1", [1, 4, 1]),
+        ('cats, "tench, tinca tinca"', [1, 4]),
+    ],
+)
+def test_a_class_of_exactly_that_name_comes_first(label, tokens):
+    assert get_condition(build(CASES), label).prefix.tokens[:, 0].tolist() == tokens
+
+
+@pytest.mark.parametrize("label", ["CATS", "cATS", "big dog, cAtS"])
+def test_a_label_that_could_be_several_classes_names_them(label):
+    part = label.rpartition(" ")[2]
+    with pytest.raises(ConditionError) as error:
+        get_condition(build(CASES), label)
+    said = f"The class '{part}' could be 'Cats' (0) or 'cats' (1). Write one exactly, or its number."
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize("label", ["3.5", 3.5, float("nan"), float("inf"), "9" * 5000, "-7", ",cats", "cats,,Cats"])
+def test_a_number_or_a_list_that_names_no_class_is_refused(label):
+    with pytest.raises(ConditionError, match="This transformer has no class"):
+        get_condition(build(CASES), label)
+
+
+def test_line_breaks_and_quotes_part_what_a_name_with_a_comma_holds_together():
+    names = ConditionConfig("class", num_classes=3, class_names=("a", "b", "a, b"))
+    for label, tokens in {"a,b": [2], "a, b": [2], "a\nb": [0, 1], '"a", b': [0, 1], "b, a, b": [1, 2]}.items():
+        assert get_condition(build(names), label).prefix.tokens[:, 0].tolist() == tokens
+
+
 @pytest.mark.parametrize("label", ["alpin", "", "alpine,,beach", "-1", "3", 3, -1, "1.5", [], "\u0663"])
 def test_an_unknown_label_gets_the_list_of_known_ones(label):
     with pytest.raises(ConditionError, match="alpine, sunset_sea, beach .*0 to 2"):

@@ -32,7 +32,8 @@ def test_boxes_come_from_a_file_with_labels_by_name_or_number(box_transformer, t
     boxes = tmp_path / "boxes.json"
     boxes.write_text(
         '[{"label": "dog", "x": 0.1, "y": 0.2, "width": 0.5, "height": 0.5},'
-        ' {"label": 2, "x": 0.5, "y": 0, "width": 0.4, "height": 1}]'
+        ' {"label": 2.0, "x": 0.5, "y": 0, "width": 0.4, "height": 1}]',
+        encoding="utf-8-sig",  # as editors of Windows write it
     )
     arguments = ["sample", "--transformer", str(box_transformer), "--boxes", str(boxes), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
@@ -46,6 +47,7 @@ def test_boxes_come_from_a_file_with_labels_by_name_or_number(box_transformer, t
         ('{"label": 1}', "expected a list of objects"),
         ('[{"label": "dog"}]', "object 1: expected label, x, y, width, height"),
         ('[{"label": "bird", "x": 0, "y": 0, "width": 1, "height": 1}]', "no class 'bird'"),
+        ('[{"label": null, "x": 0, "y": 0, "width": 1, "height": 1}]', "object 1: expected label"),
         ('[{"label": 1, "x": 3, "y": 0, "width": 1, "height": 1}]', "Box 1"),
         ('[{"label": 1, "x": "left", "y": 0, "width": 1, "height": 1}]', "as numbers from 0 to 1"),
     ],

@@ -7,12 +7,14 @@ import re
 import shlex
 from pathlib import Path
 
+from ..file_names import mend_name
+
 PLAIN = re.compile(r"[\w./\\:@+=,-]+")  # what no shell reads as something else
 
 
 def convert_command(path: Path, part: str = "") -> str:
     """The command that writes the model in the file at `path`, of several the one under `part`, as safetensors."""
-    name = "_".join(filter(None, (path.stem, re.sub(r"\W+", "_", part).strip("_"))))
+    name = mend_name("_".join(filter(None, (path.stem, re.sub(r"\W+", "_", part).strip("_")))))
     out = path.with_name(f"{name}.safetensors")
     if out.exists():
         out = path.with_name(f"{name}_converted.safetensors")

@@ -27,8 +27,8 @@ MAY_IMPORT = {
     "metrics": {"errors"},
     "zoo": {"errors", "wording", "file_names", "configs"},
 }
-MAY_IMPORT["checkpoints"] = MAY_IMPORT["models"] | {"models"}
-MAY_IMPORT["training"] = MAY_IMPORT["checkpoints"] | {"checkpoints", "data", "viz", "metrics", "file_names"}
+MAY_IMPORT["checkpoints"] = MAY_IMPORT["models"] | {"models", "file_names"}
+MAY_IMPORT["training"] = MAY_IMPORT["checkpoints"] | {"checkpoints", "data", "viz", "metrics"}
 MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "zoo"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"cli", "training", "__main__"}

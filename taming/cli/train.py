@@ -29,11 +29,13 @@ def run(options: argparse.Namespace) -> None:
     from ..training.loop import check_run_folder, train
     from ..training.processes import find_processes
     from ..training.recipe import read_recipe
+    from ..training.resume import check_run
 
     check_new_folder(options.out)
     recipe = read_recipe(options.recipe, options.overrides)
     if not options.overwrite:
         check_run_folder(options.out, TAKEN)
+    check_run(recipe, options.out)  # before minutes go into the data
     processes = find_processes(options.device)
     cache = options.out.parent / "cache"
     if processes.rank != 0:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,10 @@ class BoxedPictures:
     def fingerprint(self) -> str:
         """A hash of the pictures' own and of the annotations."""
         return hashlib.sha256(f"{self._pictures.fingerprint} {self._hash}".encode()).hexdigest()
+
+    def contents_hash(self, check: Callable[[], None] = lambda: None) -> str:
+        """A hash of what the pictures and the annotations hold, as `PictureFiles.contents_hash`."""
+        return hashlib.sha256(f"{self._pictures.contents_hash(check)} {self._hash}".encode()).hexdigest()
 
 
 def _read(document: dict) -> tuple[dict[str, tuple[SampleBox, ...]], tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from PIL import Image
 from ..errors import TamingError
 from ..user_text import user_path
 from .decode import UNREADABLE_PICTURE
+from .picture_contents import Content, contents_hash
 from .pictures import PictureFiles
 from .sample import Sample
 
@@ -77,6 +79,11 @@ class MappedPictures:
             status = path.stat()
             digest.update(f"{stem} {status.st_size} {status.st_mtime_ns}".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
+
+    def contents_hash(self, check: Callable[[], None] = lambda: None) -> str:
+        """A hash of what the pictures and the maps hold, as `PictureFiles.contents_hash`."""
+        maps = [Content(path, path.stat().st_size) for _, path in sorted(self._maps.items())]
+        return contents_hash(maps, check, [self._pictures.contents_hash(check), self._kind, self._numbers])
 
     def _read(self, path: Path, size: tuple[int, int]) -> np.ndarray:
         try:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ..errors import TamingError
 from ..user_text import user_path
 from .decode import PICTURE_SUFFIXES, UNREADABLE_PICTURE, decode_picture
 from .picture_cache import PictureCache, StoredPictures, stored_pictures
+from .picture_contents import Content, contents_hash
 from .picture_labels import folder_labels, table_labels
 from .picture_lists import read_list
 from .picture_scan import PictureFile, Scan, Skipped, describe, find_pictures, natural_key, scan_pictures
@@ -85,6 +87,14 @@ class PictureFiles:
             row = [file.name, file.num_bytes, file.modified_ns, file.label, file.caption]
             digest.update(json.dumps(row).encode())
         return digest.hexdigest()
+
+    def contents_hash(self, check: Callable[[], None] = lambda: None) -> str:
+        """A hash of what the files hold, in order, with labels and captions: moved or copied, they keep it.
+
+        It reads the files. `check` is called again and again meanwhile; what it raises ends that.
+        """
+        files = [Content(file.path, file.num_bytes, file.offset or 0) for file in self._files]
+        return contents_hash(files, check, [(file.label, file.caption) for file in self._files])
 
     def _decode(self, index: int) -> tuple[np.ndarray, int]:
         """Pixels of picture `index` and its own number, or those of the first readable one after it."""

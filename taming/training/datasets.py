@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ..data import (
@@ -37,6 +38,11 @@ class Data:
     training: Dataset
     held_out: Dataset
     box_names: tuple[str, ...] = ()  # what the labels of their boxes are called
+    contents: Callable[[], str] | None = None  # hashes the files that all of it comes from, wherever they lie
+
+    def contents_hash(self) -> str:
+        """A hash of what is learned from; of data that comes from no files, its fingerprint."""
+        return self.training.fingerprint if self.contents is None else self.contents()
 
 
 def open_data(
@@ -53,7 +59,8 @@ def open_data(
         return data
     swatches = SwatchDataset(settings.swatches, settings.size_px, settings.first_seed)
     # Figures stay those of the other images, which lose their labels as the ones trained on do.
-    return Data(Concatenated((data.training, swatches)), Concatenated((data.held_out,)))
+    training, held_out = Concatenated((data.training, swatches)), Concatenated((data.held_out,))
+    return Data(training, held_out, contents=data.contents)
 
 
 def _open_images(settings: DataSettings, cache: Path, num_workers: int, check: Callable[[], None]) -> Data:
@@ -70,21 +77,25 @@ def _open_images(settings: DataSettings, cache: Path, num_workers: int, check: C
     if not settings.folder:
         training = scenes(settings.first_seed, settings.count)
         held_out = scenes(settings.held_out_seed, settings.held_out)
-        return Data(training, held_out, scene_painter(settings, 0).box_names if settings.has_maps else ())
+        box_names = scene_painter(settings, 0).box_names if settings.has_maps else ()
+        return Data(training, held_out, box_names, lambda: "scenes")  # the recipe says all about them
     pictures = open_pictures(
         settings.folder, settings.labels, settings.min_px, PictureCache(cache, settings.size_px, check)
     )
     if settings.boxes:
         boxed = BoxedPictures(pictures, settings.boxes)
-        return replace(split(boxed, settings.held_out), box_names=boxed.box_names)
+        parts = split(boxed, settings.held_out)
+        return replace(parts, box_names=boxed.box_names, contents=partial(boxed.contents_hash, check))
     if settings.maps:
-        return split(MappedPictures(pictures, settings.maps, settings.map_kind), settings.held_out)
-    parts = split(pictures, settings.held_out)
+        mapped = MappedPictures(pictures, settings.maps, settings.map_kind)
+        return replace(split(mapped, settings.held_out), contents=partial(mapped.contents_hash, check))
+    parts = replace(split(pictures, settings.held_out), contents=partial(pictures.contents_hash, check))
     if not settings.with_scenes:
         return parts
     return Data(
         Concatenated((parts.training, scenes(settings.first_seed, settings.count))),
         Concatenated((parts.held_out, scenes(settings.held_out_seed, settings.held_out))),
+        contents=parts.contents,
     )
 
 

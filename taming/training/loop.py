@@ -19,25 +19,29 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.containers import check_path
-from ..errors import ConfigError, TrainingError
+from ..errors import CheckpointError, ConfigError, TrainingError
 from ..file_names import check_free
 from ..modules.checkpointing import set_checkpointing
+from ..wording import shorten_error
 from .averages import Averages
 from .batches import step_rng
+from .datasets import Data
 from .diagnosis import Watch, advise_memory, remark
 from .memory import is_out_of_memory
 from .plugged import check_plugged
 from .precision import ScaledSteps, autocast, check_precision
 from .processes import Processes, average_figures, average_gradients, find_processes
 from .recipe import Recipe
-from .schedules import learning_rate
-from .state import load_state, save_state
+from .resume import BegunRun, check_model, check_recipe, model_config, report_length
+from .run_folder import run_folder
+from .schedules import rate_at
+from .sources import check_sources, read_sources
+from .state import LOG_FILE, MODEL_FILE, STATE_FILE, read_state, save_state
 
 log = logging.getLogger(__name__)
 
 Figures = dict[str, float]
 Batch = Mapping[str, Tensor]  # tensors of one first dimension, the items
-STATE_FILE, LOG_FILE, MODEL_FILE = "state.pt", "log.jsonl", "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Turn:
 class Task(Protocol):
     """What is trained. A step draws its randomness from its number alone, so a resumed run repeats it exactly."""
 
+    data: Data
     plugged: dict[str, str]  # objects that the recipe does not tell of, see `describe_plugged`
     modules: dict[str, nn.Module]  # whose state is saved
     main_figure: str  # the loss that tells whether a run diverges
@@ -90,16 +95,19 @@ def train(
     """Run `recipe` in folder `out`, continuing what is there; returns the last evaluation.
 
     Writes `state.pt` (everything needed to continue), `log.jsonl` and, when done, `model.safetensors`. Ctrl-C saves
-    first, and so does what `on_step` raises.
+    first, and so does what `on_step` raises. A run of the same recipe with more steps goes on longer. Of a run that
+    cannot begin, no folder is left.
 
     Raises:
-        CheckpointError: `out` is not UTF-8, so that no model could be saved there.
-        ConfigError: the folder holds a run of another recipe, or the device cannot compute in the recipe's precision.
+        CheckpointError: the folder holds a damaged state, or `out` is not UTF-8, so that no model could be saved there.
+        ConfigError: the folder holds a run of another recipe, or cannot be written, or the device cannot compute in
+            the recipe's precision.
         TrainingError: the run diverged, or memory does not even suffice for one item; the last good state is kept.
     """
     check_path(out)  # now, not when the model is saved
-    out.mkdir(parents=True, exist_ok=True)
-    return Run(task, recipe, out, processes or find_processes("cpu")).go_on(on_step)
+    run = Run(task, recipe, out, processes or find_processes("cpu"))
+    with run_folder(out):
+        return run.go_on(on_step)
 
 
 def check_run_folder(out: Path, advice: str) -> None:
@@ -126,7 +134,8 @@ class Run:
         self.num_micro = recipe.accumulate  # micro-batches of a step
         self.done = 0  # steps
         self.is_whole = True  # no step is half done
-        self._restore()
+        self.has_older_model = False  # model.safetensors is what it was before the run went on longer
+        self.sources = self._restore()
 
     def go_on(self, on_step: Callable[[int, Figures], None] | None) -> Figures:
         recipe, first = self.recipe, self.done
@@ -158,6 +167,9 @@ class Run:
         if self.processes.rank == 0:
             with self._averaged():
                 self.task.export(self.out / MODEL_FILE)
+        if self.has_older_model:
+            self.has_older_model = False
+            self._save()
         self.processes.wait()
         return figures
 
@@ -166,15 +178,7 @@ class Run:
         batch = self._own_share(self.task.batch(step, rng))
         dropout_seed = int(rng.integers(2**62)) + self.processes.rank
         losses = Figures()
-        settings = self.recipe.optimizer
-        rate = learning_rate(
-            step,
-            self.recipe.num_steps,
-            peak=settings.lr,
-            final=settings.final_lr,
-            warmup_steps=settings.warmup_steps,
-            kind=settings.schedule,
-        )
+        rate = rate_at(self.recipe.optimizer, step, self.recipe.num_steps)
         for turn in self.task.turns:
             if not turn.is_due(step):
                 continue
@@ -267,6 +271,9 @@ class Run:
             "num_micro": self.num_micro,
             "watch": self.watch.state_dict(),
             "plugged": self.task.plugged,
+            "sources": self.sources,
+            "config": model_config(self.task.model),
+            "has_older_model": self.has_older_model,
             "modules": {name: module.state_dict() for name, module in self.task.modules.items()},
             "optimizers": {turn.name: turn.optimizer.state_dict() for turn in self.task.turns},
             "steps": {name: steps.state_dict() for name, steps in self.steps.items()},
@@ -274,11 +281,31 @@ class Run:
         }
         save_state(state, self.recipe, self.out / STATE_FILE)
 
-    def _restore(self) -> None:
-        state = load_state(self.recipe, self.out / STATE_FILE)
+    def _restore(self) -> dict[str, str]:
+        """Take up what is in the folder; returns hashes of what the run learns from."""
+        path = self.out / STATE_FILE
+        state = read_state(path)
         if state is None:
-            return
+            return read_sources(self.recipe, self.task.data)
+        begun = BegunRun.of(state, path)
+        moved = check_recipe(begun, self.recipe, self.out)
         check_plugged(state.get("plugged", {}), self.task.plugged)  # before torch compares what they hold
+        check_model(state.get("config"), self.task.model, self.recipe, self.out)
+        sources = check_sources(state.get("sources", {}), moved, self.recipe, self.task.data, self.out)
+        try:
+            self._put(state)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"The state {path} does not fit this run: {shorten_error(error)}. Give the run a new folder, or "
+                "rename the state, and the run begins anew."
+            ) from error
+        is_longer = begun.recipe.num_steps != self.recipe.num_steps and (self.out / MODEL_FILE).is_file()
+        self.has_older_model = begun.has_older_model or is_longer
+        log.info("Continuing from step %d.", self.done)
+        report_length(begun, self.recipe)
+        return sources
+
+    def _put(self, state: dict[str, Any]) -> None:
         self.done, self.num_micro = state["step"], state["num_micro"]
         self.watch.load_state_dict(state["watch"])
         for name, module in self.task.modules.items():

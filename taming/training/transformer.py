@@ -34,6 +34,7 @@ from .optimizers import adamw
 from .plugged import describe_plugged, loss_name
 from .reader import PictureReader
 from .recipe import Recipe
+from .sources import file_hash
 from .start import start_transformer_from
 from .token_cache import TokenSet, cached_tokens
 
@@ -228,8 +229,3 @@ def stored_rows(tokens: TokenSet, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(tokens.prefix[rows].astype(np.int64)), torch.from_numpy(
         tokens.tokens[rows].astype(np.int64)
     )
-
-
-def file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()

@@ -97,7 +97,7 @@ def test_a_run_does_not_go_on_by_another_recipe(tmp_path, scenes):
     train(make_task(recipe, scenes), recipe, tmp_path)
     before = (tmp_path / "state.pt").read_bytes()
     other = replace(recipe, seed=recipe.seed + 1)
-    with pytest.raises(ConfigError, match="seed is 5, now 6"):
+    with pytest.raises(ConfigError, match="another recipe: seed: 5 -> 6\\."):
         train(make_task(other, scenes), other, tmp_path)
     assert (tmp_path / "state.pt").read_bytes() == before
     train(make_task(recipe, scenes), replace(recipe, save_minutes=1.0, export_dtype="float16"), tmp_path)

@@ -27,7 +27,8 @@ from taming.training.captions import drop_words, make_word_list
 from taming.training.datasets import Data
 from taming.training.loop import train
 from taming.training.recipe import Recipe
-from taming.training.state import load_state, save_state
+from taming.training.resume import check_run
+from taming.training.state import save_state
 from taming.training.transformer import TransformerTask
 from word_models import COLORS, MAX_WORDS, word_condition, write_captioned
 
@@ -244,11 +245,13 @@ def test_a_class_model_passes_on_what_it_learned_of_the_cells(make_recipe, pictu
 def test_a_run_that_was_started_before_there_were_words_goes_on(make_recipe, tmp_path):
     """Its state has none of the settings that came with them."""
     recipe = make_recipe(condition={"kind": "class"})
-    save_state({"step": 3}, recipe, tmp_path / "state.pt")
+    parts = {"step": 3, "num_micro": 1, "watch": {}, "modules": {}, "optimizers": {}}
+    save_state(parts, recipe, tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     for name in ("max_words", "class_prompts"):
         del state["recipe"]["condition"][name]
     torch.save(state, tmp_path / "state.pt")
-    assert load_state(recipe, tmp_path / "state.pt")["step"] == 3
+    begun = check_run(recipe, tmp_path)
+    assert begun is not None and begun.step == 3
     with pytest.raises(ConfigError, match="holds a run of another recipe"):
-        load_state(replace(recipe, seed=5), tmp_path / "state.pt")
+        check_run(replace(recipe, seed=5), tmp_path)

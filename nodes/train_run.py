@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ..taming.training.build import make_task
 from ..taming.training.datasets import Data
-from ..taming.training.loop import MODEL_FILE, STATE_FILE, Task, check_run_folder, train
+from ..taming.training.loop import MODEL_FILE, Task, check_run_folder, train
 from ..taming.training.processes import OneProcess
 from ..taming.training.recipe import Phase, Recipe
-from ..taming.training.state import load_state
+from ..taming.training.resume import is_finished
 from . import host
 from .errors import blaming
 from .train_data import CancelablePictures
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 RUN_TOOLTIP = (
     "Name of the run: a folder below ComfyUI's output folder, with its state, log and model. Run the same again to "
-    "continue one that was canceled; a finished one gives its model at once. Another recipe needs another name; to "
-    "begin anew, delete the folder. The curve shows while it runs where live previews are on."
+    "continue one that was canceled, or with more steps to go on longer; a finished one gives its model at once. "
+    "Another recipe needs another name; to begin anew, delete the folder. The curve shows while it runs where live "
+    "previews are on."
 )
 CANCELED = "Training stopped after %d of %d steps. All of it is kept in %s: run the same again to continue."
-BEGUN_FILE = "begun"
 ENOUGH_PICTURES = 200
 FEW_PICTURES = (
     "{count} pictures are few: the model learns them by heart. From about {enough} on it learns what they have in "
@@ -50,10 +50,23 @@ def train_in(
 
     Raises: TamingError, naming the input to blame.
     """
-    if is_finished(out, recipe):
-        return
     with blaming("run"):
-        check_run_folder(out, "Give another name, or move it away.")
+        done = is_finished(recipe, out)
+        if not done:
+            check_run_folder(out, "Give another name, or move it away.")
+    if not done:
+        go_on(out, recipe, memory_required, open_data, make_painter)
+    note_model(out)
+
+
+def go_on(
+    out: Path,
+    recipe: Recipe,
+    memory_required: int,
+    open_data: Callable[[Path], Data],
+    make_painter: Callable[[Task, Data], Painter | None],
+) -> None:
+    """`train_in` of a run that is not finished."""
     with host.training(memory_required) as device:
         cache = out.parent / "cache"
         opened = open_data(cache)
@@ -67,7 +80,8 @@ def train_in(
             try:
                 train(task, recipe, out, on_step=view, processes=OneProcess(device))
             except host.Canceled:
-                log.warning(CANCELED, view.done, recipe.num_steps, out)
+                if view.done:
+                    log.warning(CANCELED, view.done, recipe.num_steps, out)
                 raise
             finally:
                 view.close()
@@ -82,31 +96,31 @@ def warn_of_few(count: int) -> list[str]:
     return [warning]
 
 
-def is_finished(out: Path, recipe: Recipe) -> bool:
-    """Whether the run in folder `out` has come to its end.
-
-    Raises: ConfigError, naming the input to blame, if it is a run of another recipe.
-    """
-    with blaming("run"):
-        state = load_state(recipe, out / STATE_FILE)
-    return state is not None and state["step"] >= recipe.num_steps and (out / MODEL_FILE).is_file()
-
-
 def micro_batches(recipe: Recipe) -> list[tuple[Phase, int]]:
     """The phases, each with the number of pictures that are trained on at once."""
     return [(phase, -(-phase.batch_size // recipe.accumulate)) for phase in recipe.phases]
 
 
-def run_state(run: list[str] | None) -> list[tuple[str, int, int]]:
-    """A fingerprint of a run's folder, so that one that was deleted is trained anew, and one that is there is not.
+# By the model file of a run: how often it has gone, and whether it was there when it was last looked for.
+models_seen: dict[Path, tuple[int, bool]] = {}
 
-    The host asks before a run begins and again when it is over, and takes another answer for a change: so what tells
-    folders apart has to be there from the first question on.
+
+def run_state(run: list[str] | None) -> list[tuple[str, int]]:
+    """What changes when the folder of a run is deleted, so that it is trained anew, and not when it comes to be.
+
+    The host asks before a run begins and again when it is over, and takes another answer for a change. It keeps
+    results no longer than it lives itself, so nothing has to be written down.
     """
     if run is None or run[0] is None:
         return []
-    begun = host.output_folder(run[0]) / BEGUN_FILE
-    if not begun.exists():
-        begun.parent.mkdir(parents=True, exist_ok=True)
-        begun.touch()
-    return [host.file_state(begun)]
+    return [(run[0], note_model(host.output_folder(run[0])))]
+
+
+def note_model(out: Path) -> int:
+    """Look for the model of the run in folder `out`; how often it has gone so far."""
+    model = out / MODEL_FILE
+    times_gone, was_there = models_seen.get(model, (0, False))
+    is_there = model.is_file()
+    times_gone += was_there and not is_there
+    models_seen[model] = times_gone, is_there
+    return times_gone

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..taming.checkpoints import load_transformer, read_checkpoint, save_checkpoint
-from ..taming.errors import ConfigError
+from ..taming.errors import CheckpointError, ConfigError
+from ..taming.training.loop import MODEL_FILE, STATE_FILE
+from ..taming.training.run_folder import run_folder
+from ..taming.wording import shorten_error
 from . import host
+from .errors import blaming
 from .types import TransformerHandle, VQGANHandle
 
 FIRST_STAGE, INIT_FROM = "first_stage.safetensors", "init_from.safetensors"
@@ -44,21 +49,58 @@ def save_transformer(transformer: TransformerHandle, path: Path, first_stage: Pa
             model.cond_stage = None
 
 
+@contextmanager
+def begun_folder(out: Path) -> Iterator[None]:
+    """Copy models into the folder `out` of a run in here; unless a state comes of it, they go again, and it too.
+
+    Raises: ConfigError, naming the input to blame, if nothing can be written there.
+    """
+    there = {name for name in (FIRST_STAGE, INIT_FROM) if (out / name).exists()}
+    before = host.file_state(out / STATE_FILE)
+    with ExitStack() as folders:
+        if not _has_begun(out):
+            with blaming("run"):
+                folders.enter_context(run_folder(out))
+        try:
+            yield
+        finally:
+            if host.file_state(out / STATE_FILE) == before:
+                for name in {FIRST_STAGE, INIT_FROM} - there:
+                    (out / name).unlink(missing_ok=True)
+
+
 def copy_into_run(handle: VQGANHandle | TransformerHandle, path: Path) -> str:
     """Where in the run's folder the weights of a connected model are; they are put there when the run begins.
 
-    Raises: ConfigError if the run was begun with those of another model.
+    Raises: ConfigError if the run was begun with those of another model, or without.
     """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if not _has_begun(path.parent):  # a copy that is there was left by a run that did not come to be
         save = save_vqgan if isinstance(handle, VQGANHandle) else save_transformer
         save(handle, path)  # pyright: ignore[reportArgumentType]
-    elif not _is_same(read_checkpoint(path).state_dict, handle):
+    elif not path.exists():
+        raise ConfigError(
+            f"the run in {path.parent} was begun without a connected model. Give the run a new name to begin with one."
+        )
+    elif not _is_same(_read_copy(path), handle):
         raise ConfigError(
             f"the run in {path.parent} was begun with another model than the one that is connected. Connect that one, "
             "or give the run a new name."
         )
     return str(path)
+
+
+def _has_begun(out: Path) -> bool:
+    return any((out / name).exists() for name in (STATE_FILE, MODEL_FILE))
+
+
+def _read_copy(path: Path) -> Mapping[str, Tensor]:
+    try:
+        return read_checkpoint(path).state_dict
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"the run's own copy {path} of the model that it was begun with cannot be read ({shorten_error(error)}). "
+            "Put it back from a backup, or give the run a new name."
+        ) from error
 
 
 def _is_same(stored: Mapping[str, Tensor], handle: VQGANHandle | TransformerHandle) -> bool:

@@ -28,7 +28,7 @@ from .train_data import check_pictures_named, open_pictures, read_contexts
 from .train_losses import loss_map
 from .train_run import RUN_TOOLTIP, micro_batches, run_state, train_in
 from .train_sheets import SampleSheet, ToldSheet
-from .train_start import FIRST_STAGE, INIT_FROM, copy_into_run
+from .train_start import FIRST_STAGE, INIT_FROM, begun_folder, copy_into_run
 from .types import LossMapSocket, RecipeSocket, TransformerHandle, TransformerSocket, VQGANHandle, VQGANSocket
 
 KINDS_DRAWN_FROM_NOTHING = ("unconditional", "class", "coordinates")
@@ -109,14 +109,15 @@ class TamingTrainTransformer(io.ComfyNode):
         check_told(images, labels, conditioning)
         contexts = read_contexts(conditioning) if conditioning else None
         wanted = with_context(check_pictures_named(recipe[0], images), contexts)
-        wanted = prepare(wanted, out, vqgan[0], transformer[0] if transformer else None)
-        train_in(
-            out,
-            wanted,
-            memory_of(wanted),
-            partial(open_pictures, wanted, images=images, labels=labels, contexts=contexts),
-            partial(make_sheet, vqgan[0]),
-        )
+        with begun_folder(out):
+            wanted = prepare(wanted, out, vqgan[0], transformer[0] if transformer else None)
+            train_in(
+                out,
+                wanted,
+                memory_of(wanted),
+                partial(open_pictures, wanted, images=images, labels=labels, contexts=contexts),
+                partial(make_sheet, vqgan[0]),
+            )
         with host.loading():
             plan = replace(plan_transformer(out / MODEL_FILE), first_stage=None)  # it is here already
             handle = transformer_handle(plan, run[0])
@@ -133,7 +134,7 @@ class TamingTrainTransformer(io.ComfyNode):
         labels: list[None] | None = None,
         transformer: list[None] | None = None,
         conditioning: list[None] | None = None,
-    ) -> list[tuple[str, int, int]]:
+    ) -> list[tuple[str, int]]:
         return run_state(run)
 
 

@@ -24,7 +24,7 @@ from .train_data import check_pictures_named, open_pictures
 from .train_losses import loss_map
 from .train_run import RUN_TOOLTIP, micro_batches, run_state, train_in
 from .train_sheets import ReconstructionSheet
-from .train_start import FIRST_STAGE, INIT_FROM, copy_into_run
+from .train_start import FIRST_STAGE, INIT_FROM, begun_folder, copy_into_run
 from .types import LossMapSocket, RecipeSocket, VQGANHandle, VQGANSocket
 
 
@@ -73,14 +73,15 @@ class TamingTrainVQGAN(io.ComfyNode):
     ) -> io.NodeOutput:
         with blaming("run"):
             out = host.output_folder(run[0])
-        wanted = prepare(check_pictures_named(recipe[0], images), out, vqgan[0] if vqgan else None)
-        train_in(
-            out,
-            wanted,
-            memory_of(wanted, vqgan[0].config if vqgan else None),
-            partial(open_pictures, wanted, images=images),
-            partial(make_sheet, wanted),
-        )
+        with begun_folder(out):
+            wanted = prepare(check_pictures_named(recipe[0], images), out, vqgan[0] if vqgan else None)
+            train_in(
+                out,
+                wanted,
+                memory_of(wanted, vqgan[0].config if vqgan else None),
+                partial(open_pictures, wanted, images=images),
+                partial(make_sheet, wanted),
+            )
         with host.loading():
             return io.NodeOutput(vqgan_handle(plan_vqgan(out / MODEL_FILE), run[0]), loss_map(out, run[0]))
 
@@ -91,7 +92,7 @@ class TamingTrainVQGAN(io.ComfyNode):
         run: list[str] | None = None,
         images: list[None] | None = None,
         vqgan: list[None] | None = None,
-    ) -> list[tuple[str, int, int]]:
+    ) -> list[tuple[str, int]]:
         return run_state(run)
 
 

@@ -134,7 +134,7 @@ class Run:
         self.num_micro = recipe.accumulate  # micro-batches of a step
         self.done = 0  # steps
         self.is_whole = True  # no step is half done
-        self.has_older_model = False  # model.safetensors is what it was before the run went on longer
+        self.has_older_model = False  # model.safetensors is not of this run, or of before it went on longer
         self.sources = self._restore()
 
     def go_on(self, on_step: Callable[[int, Figures], None] | None) -> Figures:
@@ -285,7 +285,9 @@ class Run:
         """Take up what is in the folder; returns hashes of what the run learns from."""
         path = self.out / STATE_FILE
         state = read_state(path)
+        has_model = (self.out / MODEL_FILE).is_file()
         if state is None:
+            self.has_older_model = has_model  # of a run whose state was deleted
             return read_sources(self.recipe, self.task.data)
         begun = BegunRun.of(state, path)
         moved = check_recipe(begun, self.recipe, self.out)
@@ -299,8 +301,8 @@ class Run:
                 f"The state {path} does not fit this run: {shorten_error(error)}. Give the run a new folder, or "
                 "rename the state, and the run begins anew."
             ) from error
-        is_longer = begun.recipe.num_steps != self.recipe.num_steps and (self.out / MODEL_FILE).is_file()
-        self.has_older_model = begun.has_older_model or is_longer
+        has_other_length = begun.recipe.num_steps != self.recipe.num_steps
+        self.has_older_model = has_model and (begun.has_older_model or has_other_length)
         log.info("Continuing from step %d.", self.done)
         report_length(begun, self.recipe)
         return sources

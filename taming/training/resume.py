@@ -43,7 +43,7 @@ class BegunRun:
 
     step: int  # steps that it has taken
     recipe: Recipe
-    has_older_model: bool  # model.safetensors is what it was before it went on longer
+    has_older_model: bool  # model.safetensors is not of this run, or of before it went on longer
 
     @classmethod
     def of(cls, state: Mapping[str, Any], path: Path) -> BegunRun:
@@ -75,6 +75,17 @@ def check_run(recipe: Recipe, out: Path) -> BegunRun | None:
     begun = BegunRun.of(state, path)
     check_recipe(begun, recipe, out)
     return begun
+
+
+def is_finished(recipe: Recipe, out: Path) -> bool:
+    """Whether `recipe` leaves nothing to do of the run in folder `out`: to train, to compare, or to export.
+
+    Raises: what `check_run` raises.
+    """
+    begun = check_run(recipe, out)
+    if begun is None or begun.step < recipe.num_steps or begun.has_older_model or check_recipe(begun, recipe, out):
+        return False
+    return (out / MODEL_FILE).is_file()
 
 
 def check_recipe(begun: BegunRun, recipe: Recipe, out: Path) -> Changes:

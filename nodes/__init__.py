@@ -10,8 +10,8 @@ from .boxes import TamingBoxCondition
 from .codec import TamingDecode, TamingEncode
 from .conditions import TamingClassCondition, TamingPromptCondition
 from .edits import TamingForgetTokens, TamingPadTokens
-from .host import register_folders
 from .host_events import report_warnings
+from .host_folders import register_folders
 from .loaders import TamingLoadTransformer, TamingLoadVQGAN
 from .maps import TamingImageCondition
 from .recipes import TamingRecipe

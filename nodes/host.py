@@ -25,10 +25,21 @@ from tqdm.auto import tqdm
 
 from ..taming.checkpoints import TransformerPlan, VQGANPlan, embedded_models
 from ..taming.configs import find_preset, preset_names
-from ..taming.errors import CheckpointError, TamingError
-from ..taming.file_names import check_free, folder_below, make_folder, path_below
+from ..taming.errors import TamingError
+from ..taming.file_names import check_free, folder_below, path_below
 from ..taming.models import Precision, Transformer, VQModel, prepare_for_sampling
+from ..taming.training.run_folder import try_writing
 from ..taming.user_text import user_path
+from .host_folders import (
+    CONFIG_SUFFIXES,
+    RECIPE_FOLDER,
+    TRANSFORMER_FOLDER,
+    VQGAN_FOLDER,
+    WEIGHTS_SUFFIXES,
+    file_names,
+    listed_path,
+    paths_of,
+)
 from .presets import published_configs
 
 log = logging.getLogger(__name__)
@@ -36,13 +47,8 @@ log = logging.getLogger(__name__)
 ModelPatcher: TypeAlias = comfy.model_patcher.ModelPatcher
 Result = TypeVar("Result")
 
-VQGAN_FOLDER = "vqgan"
-TRANSFORMER_FOLDER = "taming_transformers"
-RECIPE_FOLDER = "taming_recipes"
 EMBEDDED = {VQGAN_FOLDER: embedded_models("vqgan"), TRANSFORMER_FOLDER: embedded_models("transformer")}
 PUBLISHED = {VQGAN_FOLDER: published_configs("vqgan"), TRANSFORMER_FOLDER: published_configs("transformer")}
-WEIGHTS_SUFFIXES = {".safetensors", ".ckpt", ".pt", ".pth"}
-CONFIG_SUFFIXES = {".yaml", ".yml"}
 AUTO = "auto"
 
 Canceled = comfy.model_management.InterruptProcessingException  # what ends a prompt that its user has canceled
@@ -274,23 +280,10 @@ def blocked(reason: str) -> ExecutionBlocker:
 # Folders -------------------------------------------------------------------------------------------------------------
 
 
-def register_folders() -> None:
-    """Add the pack's model folders beside those that the user's extra_model_paths.yaml names."""
-    contents = {
-        VQGAN_FOLDER: WEIGHTS_SUFFIXES,
-        TRANSFORMER_FOLDER: WEIGHTS_SUFFIXES,
-        RECIPE_FOLDER: CONFIG_SUFFIXES,
-    }
-    for folder, wanted in contents.items():
-        folder_paths.add_model_folder_path(folder, str(Path(folder_paths.models_dir) / folder))
-        paths, suffixes = folder_paths.folder_names_and_paths[folder]
-        folder_paths.folder_names_and_paths[folder] = (paths, set(suffixes) | wanted)
-
-
 def weights_names(folder: str) -> list[str]:
     """What a loader of `folder` offers: the embedded models first, then the user's files."""
     embedded = EMBEDDED[folder]
-    return [*embedded, *(name for name in folder_paths.get_filename_list(folder) if name not in embedded)]
+    return [*embedded, *(name for name in file_names(folder, WEIGHTS_SUFFIXES) if name not in embedded)]
 
 
 def config_names(folder: str) -> list[str]:
@@ -298,15 +291,7 @@ def config_names(folder: str) -> list[str]:
 
     To find out by itself comes first, then the published configurations, then the user's YAML files.
     """
-    return list(dict.fromkeys([AUTO, *PUBLISHED[folder], *_users_config_names(folder)]))
-
-
-def _users_config_names(folder: str) -> list[str]:
-    names: set[str] = set()
-    for path in folder_paths.get_folder_paths(folder):
-        files, _ = folder_paths.recursive_search(path, excluded_dir_names=[".git"])
-        names.update(folder_paths.filter_files_extensions(files, CONFIG_SUFFIXES))
-    return sorted(names)
+    return list(dict.fromkeys([AUTO, *PUBLISHED[folder], *file_names(folder, CONFIG_SUFFIXES)]))
 
 
 def weights_path(folder: str, name: str) -> Path:
@@ -314,7 +299,7 @@ def weights_path(folder: str, name: str) -> Path:
 
     Raises: CheckpointError if it is none.
     """
-    return EMBEDDED[folder].get(name) or _listed_path(folder, name, weights_names(folder))
+    return EMBEDDED[folder].get(name) or listed_path(folder, name, weights_names(folder))
 
 
 def config_path(folder: str, name: str) -> Path | None:
@@ -326,22 +311,14 @@ def config_path(folder: str, name: str) -> Path | None:
     """
     if name == AUTO:
         return None
-    users = _users_config_names(folder)
+    users = file_names(folder, CONFIG_SUFFIXES)
     preset = PUBLISHED[folder].get(name)
-    return preset if preset and name not in users else _listed_path(folder, name, users)
-
-
-def _listed_path(folder: str, name: str, names: list[str]) -> Path:
-    """Only what is listed is opened: the host does not check names that come over a link."""
-    path = folder_paths.get_full_path(folder, name) if name in names else None
-    if path is None:
-        raise CheckpointError(f"there is no {name!r} in models/{folder}. Put it there, press R and choose it again.")
-    return Path(path)
+    return preset if preset and name not in users else listed_path(folder, name, users)
 
 
 def recipe_names() -> list[str]:
     """The training recipes to choose from: the presets, then the user's YAML files."""
-    return [*preset_names(), *folder_paths.get_filename_list(RECIPE_FOLDER)]
+    return [*preset_names(), *file_names(RECIPE_FOLDER, CONFIG_SUFFIXES)]
 
 
 def recipe_path(name: str) -> Path:
@@ -349,7 +326,7 @@ def recipe_path(name: str) -> Path:
 
     Raises: CheckpointError if it is none.
     """
-    return find_preset(name) if name in preset_names() else _listed_path(RECIPE_FOLDER, name, recipe_names())
+    return find_preset(name) if name in preset_names() else listed_path(RECIPE_FOLDER, name, recipe_names())
 
 
 def file_state(file: Path) -> tuple[str, int, int]:
@@ -384,13 +361,20 @@ def output_folder(name: str) -> Path:
 def numbered_path(folder: str, prefix: str, endings: Sequence[str]) -> list[Path]:
     """The next numbered path of `prefix` in the model folder `folder`, with each of `endings`; none of them is there.
 
-    Raises: TamingError if they are not below that folder, or have names that some systems cannot have.
+    Raises: TamingError if they are not below that folder, have names that some systems cannot have, or nothing can
+    be written there.
     """
-    root = folder_paths.get_folder_paths(folder)[0]
+    root = paths_of(folder)[0]
     parts = path_below(Path(root), prefix, f"models/{folder}").relative_to(root).parts
     dated = [folder_paths.get_save_image_path(part, root)[1] for part in parts]  # %year% and the like are filled in
     directory = Path(root, *dated[:-1])
-    make_folder(directory)
+    try:
+        try_writing(directory)
+    except OSError as error:
+        raise TamingError(
+            f"nothing can be saved in {root}: {error.strerror}. Make that folder writable, or name another one for "
+            f"{folder} in extra_model_paths.yaml, with is_default: true."
+        ) from error
     _, name, counter, _, _ = folder_paths.get_save_image_path(dated[-1], str(directory))
     paths = [directory / f"{name}_{counter:05}_{ending}" for ending in endings]
     check_free(paths, "Choose another name, or move it away.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from comfy_api.latest import io
 
 from ..taming.checkpoints import companion_files, plan_transformer, plan_vqgan
@@ -9,8 +11,9 @@ from ..taming.models import PRECISIONS, Precision
 from . import host
 from .errors import blaming
 from .handles import transformer_handle, vqgan_handle
+from .host_folders import find_tokenizers
 from .shared import shared
-from .types import TransformerSocket, VQGANSocket
+from .types import TransformerHandle, TransformerSocket, VQGANSocket
 
 CONFIG_TOOLTIP = (
     "YAML file that describes the model. auto takes a YAML file of the same name beside the weights, else what the "
@@ -134,7 +137,7 @@ class TamingLoadTransformer(io.ComfyNode):
         with blaming("transformer_name"), host.loading():
             path = host.weights_path(host.TRANSFORMER_FOLDER, name)
             key = (name, path, config, precision, *_file_states(host.TRANSFORMER_FOLDER, name, config_name))
-            handle = shared(key, name, lambda: transformer_handle(plan_transformer(path, config), name, precision))
+            handle = shared(key, name, lambda: _load_transformer(path, config, name, precision))
         return io.NodeOutput(handle, handle.first_stage or host.blocked(NO_FIRST_STAGE.format(name=name)))
 
     @classmethod
@@ -156,4 +159,9 @@ def _file_states(folder: str, weights_name: str | None, config_name: str | None)
         return []
     weights = host.weights_path(folder, weights_name)
     config = host.config_path(folder, config_name)
-    return [host.file_state(file) for file in (weights, config or weights, *companion_files(weights)) if file.is_file()]
+    companions = companion_files(weights, find_tokenizers)
+    return [host.file_state(file) for file in (weights, config or weights, *companions) if file.is_file()]
+
+
+def _load_transformer(path: Path, config: Path | None, name: str, precision: Precision) -> TransformerHandle:
+    return transformer_handle(plan_transformer(path, config, find_tokenizers), name, precision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from .upstream_transformer import Net2NetConfig, net2net_config
 from .verify import check_agreement, check_cond_stage, check_condition, check_weights
 
 PERMUTER_KEY = "permuter.forward_shuffle_idx"
+FindFiles = Callable[[str], Sequence[Path]]
 MAX_CELLS = 256**2  # of a grid with a reading order of its own; those published have 256
 
 
@@ -37,31 +39,38 @@ class TransformerPlan:
     cond_stage: VQGANPlan | None = None  # the tokenizer of its maps, where it reads maps; it may be the first stage
 
 
-def plan_transformer(path: StrPath, config: ConfigInput = None) -> TransformerPlan:
-    """Everything of `load_transformer` but building the models."""
+def plan_transformer(
+    path: StrPath, config: ConfigInput = None, find_tokenizers: FindFiles | None = None
+) -> TransformerPlan:
+    """Everything of `load_transformer` but building the models.
+
+    `find_tokenizers` gives the files of a name elsewhere, for a first stage that is not beside the transformer.
+    """
     checkpoint = read_checkpoint(path)
-    return transformer_plan(checkpoint, find_config(checkpoint, config))
+    return transformer_plan(checkpoint, find_config(checkpoint, config), find_tokenizers)
 
 
-def companion_files(path: Path) -> list[Path]:
-    """The files beside the weights at `path` that loading them reads too: a configuration, a first stage."""
+def companion_files(path: Path, find_tokenizers: FindFiles | None = None) -> list[Path]:
+    """The files that loading the weights at `path` reads too: a configuration, what may be its first stage."""
     companions = [find_sidecar(path)]
     try:
         metadata = decode_metadata(read_metadata(path), path.name)
         if metadata is not None and isinstance(metadata.first_stage, FirstStageReference):
-            companions.append(_first_stage_file(path, metadata.first_stage))
+            companions += _first_stage_files(path, metadata.first_stage, find_tokenizers)
     except TamingError:
         pass  # loading will say what is wrong
     return [file for file in companions if file is not None]
 
 
-def transformer_plan(checkpoint: Checkpoint, source: ConfigSource | None) -> TransformerPlan:
+def transformer_plan(
+    checkpoint: Checkpoint, source: ConfigSource | None, find_tokenizers: FindFiles | None = None
+) -> TransformerPlan:
     """The plan of the transformer that `checkpoint` holds, with the configuration from `source`."""
     with explaining_parts(checkpoint.path):
-        return _plan(checkpoint, source)
+        return _plan(checkpoint, source, find_tokenizers)
 
 
-def _plan(checkpoint: Checkpoint, source: ConfigSource | None) -> TransformerPlan:
+def _plan(checkpoint: Checkpoint, source: ConfigSource | None, find_tokenizers: FindFiles | None) -> TransformerPlan:
     name = checkpoint.path.name
     weights = take_part(checkpoint, "transformer")
     described = None if source is None else net2net_config(source.values, source.where, count_used(checkpoint))
@@ -70,7 +79,7 @@ def _plan(checkpoint: Checkpoint, source: ConfigSource | None) -> TransformerPla
         metadata = None
     where = f"the metadata of {name}" if source is None else source.where
     advice = OTHER_METADATA if source is None else source.advice
-    first_stage, cond_stage = _plan_stages(checkpoint, described, metadata, where, advice)
+    first_stage, cond_stage = _plan_stages(checkpoint, described, metadata, where, advice, find_tokenizers)
     order = _order_in(checkpoint)
     if described is not None and source is not None:
         config = described.transformer
@@ -98,7 +107,12 @@ def _plan(checkpoint: Checkpoint, source: ConfigSource | None) -> TransformerPla
 
 
 def _plan_stages(
-    checkpoint: Checkpoint, described: Net2NetConfig | None, metadata: PackMetadata | None, where: str, advice: str
+    checkpoint: Checkpoint,
+    described: Net2NetConfig | None,
+    metadata: PackMetadata | None,
+    where: str,
+    advice: str,
+    find_tokenizers: FindFiles | None,
 ) -> tuple[VQGANPlan | None, VQGANPlan | None]:
     """The tokenizer of the pictures, inside the file or named by it, and that of the maps, inside the file.
 
@@ -117,7 +131,7 @@ def _plan_stages(
             weights, checkpoint, "vqgan", _source_of(first_config, f"{where}: first_stage", advice)
         )
     elif isinstance(named, FirstStageReference):
-        first_stage = _plan_named_first_stage(checkpoint.path, named)
+        first_stage = _plan_named_first_stage(checkpoint.path, named, find_tokenizers)
     if described is not None and described.shares_first_stage:
         return first_stage, first_stage
     weights = take_condition(checkpoint)
@@ -150,28 +164,41 @@ def _order_in(checkpoint: Checkpoint) -> Order:
     return tuple(stored.flatten().tolist())
 
 
-def _plan_named_first_stage(path: Path, reference: FirstStageReference) -> VQGANPlan:
-    """The tokenizer beside the transformer at `path`."""
-    file = _first_stage_file(path, reference)
-    plan = plan_vqgan(file)
-    if codebook_fingerprint(plan.state_dict) != reference.codebook:
-        raise TokensError(
-            f"{file.name} has another codebook than the one that {path.name} was trained on: its tokens mean other "
-            "things. Put the tokenizer that came with the transformer beside it."
+def _plan_named_first_stage(path: Path, reference: FirstStageReference, find_tokenizers: FindFiles | None) -> VQGANPlan:
+    """The tokenizer that the transformer at `path` was trained on: beside it, else wherever one of its name is.
+
+    Raises: CheckpointError if there is none; of several that are not it, what is wrong with the first.
+    """
+    problems: list[TamingError] = []
+    for file in _first_stage_files(path, reference, find_tokenizers):
+        try:
+            plan = plan_vqgan(file)
+            if codebook_fingerprint(plan.state_dict) == reference.codebook:
+                return plan
+        except TamingError as error:
+            problems.append(error)
+            continue
+        problems.append(
+            TokensError(
+                f"{file.name} has another codebook than the one that {path.name} was trained on: its tokens mean other "
+                "things. Put the tokenizer that came with the transformer beside it."
+            )
         )
-    return plan
+    raise problems[0]
 
 
-def _first_stage_file(path: Path, reference: FirstStageReference) -> Path:
-    """The tokenizer that the metadata of the transformer at `path` names.
+def _first_stage_files(path: Path, reference: FirstStageReference, find_tokenizers: FindFiles | None) -> list[Path]:
+    """The files that may be the tokenizer that the metadata of the transformer at `path` names.
 
-    Raises: CheckpointError if there is no such file beside it.
+    Raises: CheckpointError if there is none.
     """
     name, file = path.name, reference.file
     if file in ("", ".", "..") or not file.isprintable() or any(separator in file for separator in "/\\:"):
         raise CheckpointError(f"{name} names its first stage by {shorten(file)}, which is not a bare file name.")
-    if not path.with_name(file).is_file():
-        raise CheckpointError(
-            f"{name} needs the tokenizer {file}, which is not beside it: put it in {path.parent.absolute()}."
-        )
-    return path.with_name(file)
+    beside = path.with_name(file)
+    elsewhere = find_tokenizers(file) if find_tokenizers is not None else ()
+    found = [*([beside] if beside.is_file() else []), *(other for other in elsewhere if other != beside)]
+    if not found:
+        place = "is not beside it" if find_tokenizers is None else "is in none of the model folders"
+        raise CheckpointError(f"{name} needs the tokenizer {file}, which {place}: put it in {path.parent.absolute()}.")
+    return found

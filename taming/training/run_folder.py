@@ -18,10 +18,7 @@ def run_folder(out: Path) -> Iterator[None]:
     """
     made = missing_folders(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        trial = out / f".{os.getpid()}.trial"
-        trial.touch()
-        trial.unlink()
+        try_writing(out)
     except OSError as error:
         remove_empty(made)
         raise ConfigError(
@@ -32,6 +29,17 @@ def run_folder(out: Path) -> Iterator[None]:
         yield
     finally:
         remove_empty(made)
+
+
+def try_writing(folder: Path) -> None:
+    """Make `folder`, and a file in it, which goes again.
+
+    Raises: OSError if that cannot be done.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = folder / f".{os.getpid()}.trial"
+    trial.touch()
+    trial.unlink()
 
 
 def missing_folders(folder: Path) -> list[Path]:

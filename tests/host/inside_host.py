@@ -53,7 +53,7 @@ load_pack()
 
 from preview_time import preview_time  # noqa: E402
 from short_of_memory import no_room, out_of_memory, small_cpu, small_for_a_batch  # noqa: E402
-from taming_pack.nodes import budgets, codec, host, maps, shared, tiles  # noqa: E402
+from taming_pack.nodes import budgets, codec, host, host_folders, maps, shared, tiles  # noqa: E402
 from taming_pack.nodes.loaders import TamingLoadTransformer, TamingLoadVQGAN  # noqa: E402
 from taming_pack.nodes.sample import TamingSample  # noqa: E402
 from taming_pack.nodes.types import Condition, Tokens, TransformerHandle, VQGANHandle  # noqa: E402
@@ -73,7 +73,7 @@ host.prepare_for_sampling = leave_as_on_a_gpu
 def load() -> tuple[TransformerHandle, VQGANHandle]:
     """The embedded models, as the loader node makes them; never shared: each scene moves or breaks its own."""
     shared.in_use.clear()
-    host.register_folders()
+    host_folders.register_folders()
     with torch.inference_mode():
         output = TamingLoadTransformer.execute("embedded/" + NAMES[1])
     return output.args[0], output.args[1]

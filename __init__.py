@@ -12,6 +12,13 @@ WEB_DIRECTORY = "./web"
 
 async def comfy_entrypoint() -> TamingExtension:
     """Return the extension that registers the nodes; ComfyUI awaits this once at its start."""
+    import logging
+
+    from .install import describe_lacking
+
+    lacking = describe_lacking()
+    if lacking:  # said first: it may be why the nodes do not load
+        logging.getLogger(__name__).warning(lacking)
     from .nodes import TamingExtension  # needs the host, so it cannot stand at module scope
 
     return TamingExtension()

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from devtools import CACHE, ROOT
 from devtools.demo import run_demo
-from devtools.environment import PYTHON, prepare_reference, prepare_requirements, prepare_torch
+from devtools.environment import PYTHON, prepare_reference, prepare_requirements, prepare_test_tools, prepare_torch
 from devtools.host import Host, get_host, make_base
+from devtools.package_sets import PACKAGE_SETS
 from devtools.server import PromptError, Server
 from devtools.steps import SetupError, say
 from devtools.suite import run_suite
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> int:
         "test", parents=[common], help="run what CI runs; names of suites select, the rest is pytest's"
     )
     test.add_argument("--frontend", metavar="VERSION", help="test with this version of ComfyUI's editor, or `latest`")
+    test.add_argument("--packages", choices=PACKAGE_SETS, help="the unit tests with the oldest packages, or the newest")
     serve = commands.add_parser("serve", parents=[common], help="open ComfyUI with this pack in the browser")
     serve.add_argument("--port", type=int, default=8188)
     commands.add_parser("bench", parents=[common], help="run the benchmarks; other options go to each of them")
@@ -54,7 +56,7 @@ def main(arguments: list[str]) -> int:
 def run(options: argparse.Namespace, rest: list[str]) -> int:
     """Do what the command line asks for."""
     if options.command == "test":
-        return run_suite(rest, options.comfyui, options.frontend)
+        return run_suite(rest, options.comfyui, options.frontend, options.packages)
     if options.command == "bench":
         return run_benchmarks(rest, options.comfyui)
     image = options.image.expanduser() if options.command == "demo" and options.image else None
@@ -90,7 +92,7 @@ def run_benchmarks(arguments: list[str], comfyui: str | None) -> int:
     get_host(comfyui)  # its requirements hold peers that are measured against
     prepare_torch()
     prepare_requirements("this pack", ROOT / "requirements.txt")
-    prepare_requirements("the tests", ROOT / "tests" / "requirements.txt")
+    prepare_test_tools()
     prepare_reference()
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
     if comfyui:
@@ -107,7 +109,12 @@ def has_desktop() -> bool:
 
 def has_accelerator(host: Host) -> bool:
     """Whether torch sees a GPU; ComfyUI must be told when there is none."""
-    script = "import sys, torch; sys.exit(not torch.accelerator.is_available())"
+    script = (
+        "import sys, torch\n"
+        "oldest = [torch.cuda, torch.backends.mps, torch.xpu]\n"  # torch 2.5
+        "backends = [torch.accelerator] if hasattr(torch, 'accelerator') else oldest\n"
+        "sys.exit(not any(backend.is_available() for backend in backends))"
+    )
     return subprocess.run([host.python, "-c", script], stderr=subprocess.DEVNULL).returncode == 0
 
 

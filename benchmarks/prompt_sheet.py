@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from benchmarks.photographs import to_picture
-from taming.viz import FONT_PX, INK, LABEL_PX, MARGIN_PX, PAPER
+from taming.viz import INK, LABEL_PX, MARGIN_PX, PAPER, write
 
 PROMPTS = Path(__file__).with_name("landscape_prompts.txt")
 COLUMNS = 2  # of prompts
@@ -25,11 +25,11 @@ def draw_prompts(prompts: Sequence[str], samples: Tensor, path: Path) -> Path:
     step_x, step_y = num_samples * (width + MARGIN_PX) + MARGIN_PX, height + MARGIN_PX + LABEL_PX
     rows = -(-len(prompts) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * step_x, rows * step_y + MARGIN_PX), PAPER)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=FONT_PX)
+    pen = ImageDraw.Draw(sheet)
     for index, prompt in enumerate(prompts):
         left, top = MARGIN_PX + index % COLUMNS * step_x, MARGIN_PX + index // COLUMNS * step_y
         for column, sample in enumerate(samples[index]):
             sheet.paste(to_picture(sample), (left + column * (width + MARGIN_PX), top))
-        pen.text((left, top + height + LABEL_PX / 2), prompt, INK, font, anchor="lm")
+        write(pen, (left, top + height + LABEL_PX / 2), prompt, INK, anchor="lm")
     sheet.save(path)
     return path

@@ -56,6 +56,16 @@ def prepare_requirements(name: str, file: Path) -> None:
     step(f"requirements of {name}", _stamp(name.replace(" ", "-")), text, install)
 
 
+def prepare_test_tools() -> None:
+    """Install what all tests need, in the versions that are pinned for them, or raise `SetupError`."""
+    if sys.version_info < (3, 11):
+        raise SetupError(
+            f"the pinned tools of the tests need Python 3.11 or newer, and this is {sys.version.split()[0]}. "
+            "On Python 3.10 the unit tests run alone: python3.10 dev.py test unit --packages floor"
+        )
+    prepare_requirements("the tests", ROOT / "tests" / "requirements.txt")
+
+
 def prepare_reference() -> None:
     """Unpack the reference implementation, which the parity tests compare with, apart from the environment."""
 
@@ -102,9 +112,9 @@ def prepare_frontend(version: str) -> Path:
     return folder / "comfyui_frontend_package" / "static"
 
 
-def pip(*arguments: str | Path, what: str) -> None:
-    """Run pip of the private environment; `what` is named in the error when it fails."""
-    command = [PYTHON, "-m", "pip", *arguments, "--disable-pip-version-check", "--retries", "2"]
+def pip(*arguments: str | Path, what: str, python: Path = PYTHON) -> None:
+    """Run pip of `python`, that of the private environment by default; `what` is named in the error when it fails."""
+    command = [python, "-m", "pip", *arguments, "--disable-pip-version-check", "--retries", "2"]
     run_logged(command, what, NETWORK_ADVICE)
 
 

@@ -16,11 +16,13 @@ from .environment import (
     prepare_frontend,
     prepare_reference,
     prepare_requirements,
+    prepare_test_tools,
     prepare_torch,
 )
 from .host import get_host
+from .package_sets import PackageSet, prepare_packages
 from .server import FRONTEND
-from .steps import say
+from .steps import SetupError, say
 
 # A process each: unit tests import `taming` by name, the others see it through the running server or the reference's.
 TESTS = ("unit", "parity", "host", "web")
@@ -41,15 +43,22 @@ class Tally:
     failed_suites: list[str] = field(default_factory=list)
 
 
-def run_suite(arguments: list[str], comfyui: str | None, frontend: str | None = None) -> int:
+def run_suite(
+    arguments: list[str], comfyui: str | None, frontend: str | None = None, packages: PackageSet | None = None
+) -> int:
     """Run the suites named at the start of `arguments` (all without a name); the rest goes to pytest.
 
-    `frontend` is the version of ComfyUI's editor to test with, or `latest`, instead of the host's own.
+    Args:
+        frontend: the version of ComfyUI's editor to test with, or `latest`, instead of the host's own.
+        packages: run the unit tests, and nothing else, with these instead of the pinned ones.
     """
     known = (*CHECKS, *TESTS)
-    names = [argument for argument in arguments if argument in known] or list(known)
+    names = [argument for argument in arguments if argument in known] or (["unit"] if packages else list(known))
     pytest_arguments = [argument for argument in arguments if argument not in known]
-    environment = _prepare(names, comfyui)
+    if packages and names != ["unit"]:
+        raise SetupError(f"--packages is for the unit tests alone: python3 dev.py test unit --packages {packages}")
+    python = prepare_packages(packages) if packages else PYTHON
+    environment = dict(os.environ) if packages else _prepare(names, comfyui)
     if frontend:
         environment[FRONTEND] = str(prepare_frontend(frontend))
     tally = Tally()
@@ -57,7 +66,7 @@ def run_suite(arguments: list[str], comfyui: str | None, frontend: str | None = 
         start = time.monotonic()
         say(f"{name} ...")
         command = CHECKS[name] if name in CHECKS else _pytest_command(name, pytest_arguments)
-        code = subprocess.run([PYTHON, "-m", *command], cwd=ROOT, env=environment).returncode
+        code = subprocess.run([python, "-m", *command], cwd=ROOT, env=environment).returncode
         if name in TESTS:
             code = _count(name, code, bool(pytest_arguments), tally)
         if code != 0:
@@ -75,7 +84,7 @@ def _prepare(names: list[str], comfyui: str | None) -> dict[str, str]:
         get_host(comfyui)
     prepare_torch()
     prepare_requirements("this pack", ROOT / "requirements.txt")
-    prepare_requirements("the tests", ROOT / "tests" / "requirements.txt")
+    prepare_test_tools()
     if "parity" in names:
         prepare_reference()
     if "web" in names:

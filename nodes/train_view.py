@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from ..taming.training.chart import FONT_PX, INK, PAPER, loss_chart
 from ..taming.training.diagnosis import remark
 from ..taming.training.loop import LOG_FILE
 from ..taming.training.recipe import Recipe
+from ..taming.viz import write
 from . import host
 from .train_losses import LOSS_FILE, read_losses
 
@@ -123,9 +124,9 @@ def _text(sentences: Sequence[str], ink: tuple[int, int, int]) -> Image.Image | 
     if not lines:
         return None
     image = Image.new("RGB", (WIDTH_PX, len(lines) * LINE_PX + MARGIN_PX), PAPER)
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=FONT_PX)
+    draw = ImageDraw.Draw(image)
     for number, line in enumerate(lines):
-        draw.text((MARGIN_PX, number * LINE_PX + MARGIN_PX // 2), line, ink, font)
+        write(draw, (MARGIN_PX, number * LINE_PX + MARGIN_PX // 2), line, ink, FONT_PX)
     return image
 
 

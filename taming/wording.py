@@ -1,4 +1,4 @@
-"""Foreign text in messages: printable on any console, and short where it is a value that a file holds."""
+"""Foreign text in messages: printable on any console, and short where a file holds it; and what to install."""
 
 import io
 import logging
@@ -55,8 +55,15 @@ def shorten_text(text: str) -> str:
 
 
 def shorten_error(error: Exception) -> str:
-    """What `error` says, without a full stop; its type if it says nothing."""
-    return shorten_text(str(error).rstrip(". \n")) or type(error).__name__
+    """What `error` says, without a full stop; of the system's errors the words alone; its type if it says nothing."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return shorten_text(said.rstrip(". \n")) or type(error).__name__
+
+
+def install_command(*packages: str) -> str:
+    """What installs `packages` for the Python that runs this, which need not be the one whose pip is found first."""
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable or "python"
+    return f"{python} -m pip install {' '.join(packages)}"
 
 
 def _escape(text: str) -> str:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..configs import needs_omegaconf
 from ..configs.encoding import explain_encoding
 from ..errors import ConfigError
 from ..wording import shorten_error
@@ -24,12 +25,13 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises: ConfigError if it cannot be read, is no mapping, or holds tags or interpolations.
     """
-    # Imported here: nothing but a YAML file needs them, and they would be a third of the pack's start-up time.
-    import yaml
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
     path = Path(path)
+    try:  # here: nothing but a YAML file needs them, and they would be a third of the pack's start-up time
+        import yaml
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+    except ImportError as error:
+        raise needs_omegaconf(path) from error
     text = _read_text(path)
     try:
         complaint = _find_complaint(text)

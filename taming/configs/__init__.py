@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..user_text import user_path
+from ..wording import install_command
 from .encoding import explain_encoding
 from .fields import check_names, config_from_dict
 from .overrides import apply_overrides
@@ -17,6 +18,7 @@ __all__ = [
     "check_names",
     "config_from_dict",
     "find_preset",
+    "needs_omegaconf",
     "preset_names",
     "read_preset",
 ]
@@ -56,11 +58,13 @@ def read_preset(
         ConfigError: the file cannot be found or parsed, or leaves a value OPEN that no override gives; those under
             the keys `may_stay_open` are for the caller to fill in.
     """
-    from omegaconf import OmegaConf  # only training and old configurations need it; it costs import time
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
     path = find_preset(name)
+    try:  # only training and old configurations need it; it costs import time
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+        from yaml import YAMLError
+    except ImportError as error:
+        raise needs_omegaconf(path) from error
     complaint = explain_encoding(path.read_bytes())
     if complaint:
         raise ConfigError(f"{path.name} {complaint}")
@@ -77,6 +81,14 @@ def read_preset(
     if open_keys:
         raise ConfigError(f"{path.name} needs {' and '.join(open_keys)}. Give it as {open_keys[0]}=VALUE.")
     return values
+
+
+def needs_omegaconf(path: Path) -> ConfigError:
+    """The error for a YAML file at `path` where OmegaConf, which reads it, is not installed."""
+    return ConfigError(
+        f"{path.name} is a YAML file. Reading it needs the package omegaconf, which this Python lacks. "
+        f"Install it: {install_command('omegaconf')}"
+    )
 
 
 def _find_open(values: object, prefix: str = "") -> Iterator[str]:

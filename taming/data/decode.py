@@ -38,6 +38,7 @@ def decode_picture(source: Path | IO[bytes], background: Literal["white", "black
         One of UNREADABLE_PICTURE.
     """
     with Image.open(source) as file:
+        file.getexif()  # of a TIFF, Pillow before 10.1 finds it only while the file is open, which loading may end
         file.load()
         image = ImageOps.exif_transpose(file)
     if image.mode == "F":
@@ -49,10 +50,17 @@ def decode_picture(source: Path | IO[bytes], background: Literal["white", "black
         if "transparency" in image.info:  # the one level that is, which Pillow itself would drop
             levels[levels == image.info["transparency"]] = 65535 if background == "white" else 0
         return np.repeat((levels >> 8).astype(np.uint8)[..., None], 3, axis=2)  # (H, W, 3)
-    if image.has_transparency_data:
+    if _has_transparency(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     return np.array(image.convert("RGB"))
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    """Whether a pixel may be transparent; Pillow says so itself from 10.1 on."""
+    own_alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+    in_palette = image.mode == "P" and image.palette is not None and image.palette.mode.endswith("A")
+    return own_alpha or in_palette or "transparency" in image.info
 
 
 def picture_size(source: Path | IO[bytes]) -> tuple[int, int]:

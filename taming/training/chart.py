@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from ..viz import write
 
 PAPER, INK, GRID = (250, 250, 250), (40, 40, 40), (225, 225, 225)
 EVERY_STEP, SMOOTHED = (190, 205, 235), (40, 80, 180)
@@ -30,9 +32,8 @@ def loss_chart(
     """
     chart = Image.new("RGB", size_px, PAPER)
     draw = ImageDraw.Draw(chart)
-    font = ImageFont.load_default(size=FONT_PX)
     left, right, top, bottom = LEFT_PX, size_px[0] - RIGHT_PX, TOP_PX, size_px[1] - BOTTOM_PX
-    draw.text((right, bottom + 4), f"{num_steps} steps", INK, font, anchor="ra")
+    write(draw, (right, bottom + 4), f"{num_steps} steps", INK, FONT_PX, anchor="ra")
     if not losses:
         return chart
     steps = range(len(losses)) if steps is None else steps
@@ -47,13 +48,13 @@ def loss_chart(
     for share in (0.0, 0.5, 1.0):
         _, y = place(0, low + share * span)
         draw.line([(left, y), (right, y)], GRID)
-        draw.text((left - 4, y), f"{low + share * span:.3g}", INK, font, anchor="rm")
+        write(draw, (left - 4, y), f"{low + share * span:.3g}", INK, FONT_PX, anchor="rm")
     smooth = running_mean(losses, max(SHORTEST_WINDOW, int(len(losses) * WINDOW_SHARE)))
     stride = max(1, len(losses) // (2 * size_px[0]))  # more points than pixels would only take time
     for values, color, width in ((losses, EVERY_STEP, 1), (smooth, SMOOTHED, 2)):
         points = [place(*point) for point in list(zip(steps, values, strict=True))[::stride]]
         draw.line(points if len(points) > 1 else points * 2, color, width)
-    draw.text((left, 4), f"{name} {smooth[-1]:.4g} after {steps[-1] + 1} steps", INK, font)
+    write(draw, (left, 4), f"{name} {smooth[-1]:.4g} after {steps[-1] + 1} steps", INK, FONT_PX)
     return chart
 
 

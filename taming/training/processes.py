@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..wording import install_command
 
 
 class Processes(Protocol):
@@ -61,7 +62,7 @@ class LaunchedProcesses:
         except ImportError as error:
             raise ConfigError(
                 "This is one of several processes, and training in several needs the package accelerate: "
-                "pip install accelerate"
+                f"{install_command('accelerate')}"
             ) from error
         self._accelerator = Accelerator(cpu=use_cpu)
         self.rank, self.count = self._accelerator.process_index, self._accelerator.num_processes
@@ -86,14 +87,21 @@ def find_processes(device: str = "auto") -> Processes:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return LaunchedProcesses(use_cpu=device == "cpu")
     if device == "auto":
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return OneProcess(found or torch.device("cpu"))
+        return OneProcess(_find_accelerator() or torch.device("cpu"))
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"The device {device!r} is not here. Use auto or cpu.") from error
     return OneProcess(chosen)
+
+
+def _find_accelerator() -> torch.device | None:
+    """The kind of accelerator that torch can use here, if any."""
+    if hasattr(torch, "accelerator"):
+        return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    backends = {"cuda": torch.cuda, "mps": torch.backends.mps, "xpu": torch.xpu}  # torch 2.5 has to be asked for each
+    return next((torch.device(name) for name, backend in backends.items() if backend.is_available()), None)
 
 
 def average_gradients(processes: Processes, module: nn.Module) -> None:

@@ -65,7 +65,8 @@ def test_the_published_pack_has_what_runs_and_leaves_out_what_builds():
     assert tops.isdisjoint({"dev.py", "devtools", "tests", "benchmarks", ".ci"})
 
 
-def test_install_runs_without_any_package_and_says_where_models_go():
+def test_install_runs_without_any_package_and_says_what_is_missing_and_where_models_go():
     result = subprocess.run([sys.executable, "-I", "-S", ROOT / "install.py"], capture_output=True, text=True)
     assert result.returncode == 0
     assert "models/vqgan" in result.stdout
+    assert "omegaconf 2.1.0 or newer (not installed)" in result.stdout and "every package" not in result.stdout

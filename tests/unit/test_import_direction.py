@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "file_names": {"errors", "wording"},
     "user_text": set(),
     "configs": {"errors", "wording", "user_text"},
-    "modules": {"errors", "configs"},
+    "modules": {"errors", "wording", "configs"},
     "conditioning": {"errors", "configs", "user_text"},
     "sampling": {"errors", "configs", "conditioning"},
     "models": {"errors", "wording", "user_text", "configs", "modules", "conditioning", "sampling"},

@@ -13,12 +13,12 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
+from install import MODULES, oldest_versions
 from repository import ROOT, project_value, tracked_files
 
 PARTS = ("taming", "pyproject.toml", "README.md", "LICENSE", "NOTICE.md")
 BUILD = "import setuptools.build_meta as backend; backend.build_wheel('wheels')"
 HOST_HAS = {"numpy", "pillow", "safetensors", "torch"}  # of ComfyUI 0.30.0's own requirements
-MODULES = {"pillow": "PIL"}  # where a package is imported under another name
 NAME_LIMIT = 100
 ICON_LIMIT_PX = 400
 RAW = "https://raw.githubusercontent.com"
@@ -79,8 +79,8 @@ def test_managers_requirements_are_bare_and_only_what_the_host_lacks():
     """
     names = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in names)
-    assert set(names) == set(list_of("dependencies")) - HOST_HAS
-    assert set(list_of("dependencies")) >= HOST_HAS
+    assert set(names) == oldest_versions("dependencies").keys() - HOST_HAS
+    assert oldest_versions("dependencies").keys() >= HOST_HAS
 
 
 def test_the_library_imports_whatever_it_depends_on():
@@ -90,7 +90,7 @@ def test_the_library_imports_whatever_it_depends_on():
     plain = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     absolute = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0]
     imported = plain | {(node.module or "").split(".")[0] for node in absolute}
-    assert {MODULES.get(name, name) for name in list_of("dependencies")} <= imported
+    assert {MODULES.get(name, name) for name in oldest_versions("dependencies")} <= imported
 
 
 def test_the_registry_gets_everything_that_its_card_shows():

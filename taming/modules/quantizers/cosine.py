@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .quantized import Quantized
+from .quantized import Quantized, mean_square
 from .vector import codebook, nearest_codes, without_autocast
 
 
@@ -32,7 +32,7 @@ class CosineQuantizer(nn.Module):
         indices = nearest_codes(directions, self._unit_codes(z))
         z_q = self.lookup(indices).to(z.dtype)
         directions = directions.to(z.dtype)
-        loss = F.mse_loss(z_q, directions.detach()) + self.beta * F.mse_loss(directions, z_q.detach())
+        loss = mean_square(z_q, directions.detach()) + self.beta * mean_square(directions, z_q.detach())
         return Quantized(directions + (z_q - directions).detach(), indices, loss)
 
     def lookup(self, indices: Tensor) -> Tensor:

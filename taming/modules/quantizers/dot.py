@@ -6,10 +6,9 @@ As in SEED-Voken `IBQ/modules/vqvae/quantize.py`, without its optional entropy l
 from types import ModuleType
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .quantized import Quantized
+from .quantized import Quantized, mean_square
 from .vector import codebook, without_autocast
 
 
@@ -31,8 +30,8 @@ class DotQuantizer(nn.Module):
         indices = scores.argmax(1)
         hard = self.lookup(indices).to(z.dtype)
         z_q = self._soft_codes(scores, indices).to(z.dtype) if self.training else hard
-        pull_encoder = F.mse_loss(z_q, z) + F.mse_loss(hard.detach(), z)
-        return Quantized(z_q, indices, pull_encoder + self.beta * F.mse_loss(hard, z.detach()))
+        pull_encoder = mean_square(z_q, z) + mean_square(hard.detach(), z)
+        return Quantized(z_q, indices, pull_encoder + self.beta * mean_square(hard, z.detach()))
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Vectors of `indices`, (B, h, w) -> (B, D, h, w)."""

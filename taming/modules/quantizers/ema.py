@@ -3,10 +3,9 @@
 from types import ModuleType
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .quantized import Quantized
+from .quantized import Quantized, mean_square
 from .restart import draw_latents
 from .vector import closeness, code_parts, codebook, nearest_in_turn
 
@@ -40,7 +39,7 @@ class EMAVectorQuantizer(nn.Module):
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Quantized:
         indices = nearest_in_turn(z, code_parts(self.embedding, self.num_codes, z))
         z_q = self.lookup(indices).detach().to(z.dtype)
-        loss = self.beta * F.mse_loss(z, z_q)
+        loss = self.beta * mean_square(z, z_q)
         if self.training:
             self.update(z, indices, generator)
         return Quantized(z + (z_q - z).detach(), indices, loss)

@@ -6,10 +6,9 @@ from types import ModuleType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .quantized import Quantized
+from .quantized import Quantized, mean_square
 from .remap import Remap, RemappedQuantizer
 
 ROWS = 1024  # vectors that look for their code at a time
@@ -50,8 +49,8 @@ class VectorQuantizer(RemappedQuantizer):
         """
         chosen = nearest_in_turn(z, code_parts(self.embedding, self.num_codes, z))
         z_q = self._vectors(chosen).to(z.dtype)
-        pull_encoder = F.mse_loss(z, z_q.detach())
-        pull_codes = F.mse_loss(z_q, z.detach())
+        pull_encoder = mean_square(z, z_q.detach())
+        pull_codes = mean_square(z_q, z.detach())
         loss = pull_encoder + self.beta * pull_codes if self.legacy else self.beta * pull_encoder + pull_codes
         if self.remap is None:
             indices = chosen

@@ -12,6 +12,7 @@ from .conditions import TamingClassCondition, TamingPromptCondition
 from .edits import TamingForgetTokens, TamingPadTokens
 from .host_events import report_warnings
 from .host_folders import register_folders
+from .inputs import refuse_unknown
 from .loaders import TamingLoadTransformer, TamingLoadVQGAN
 from .maps import TamingImageCondition
 from .recipes import TamingRecipe
@@ -35,7 +36,7 @@ class TamingExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node of the pack, in the order that a workflow uses them."""
-        return [
+        nodes: list[type[io.ComfyNode]] = [
             TamingLoadVQGAN,
             TamingLoadTransformer,
             TamingEncode,
@@ -56,3 +57,4 @@ class TamingExtension(ComfyExtension):
             TamingSaveVQGAN,
             TamingSaveTransformer,
         ]
+        return [refuse_unknown(node) for node in nodes]

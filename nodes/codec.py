@@ -19,6 +19,7 @@ from .types import Tokens, TokensSocket, VQGANHandle, VQGANSocket
 
 log = logging.getLogger(__name__)
 
+SHOWN = 5  # pictures in a message
 MIN_TILE = 8  # cells; smaller tiles would see too little of the picture
 
 
@@ -94,11 +95,25 @@ def as_rgb(image: Tensor) -> Tensor:
     channels = image.shape[-1]
     if image.shape[0] == 0:
         raise TamingError("the batch is empty. Connect at least one picture.")
+    check_finite(image)
     if channels == 1:
         return image.expand(-1, -1, -1, 3)
     if channels not in (3, 4):
         raise TamingError(f"it has {channels} channels. Connect a picture with 1 (gray), 3 (RGB) or 4 (RGBA).")
     return image[..., :3]
+
+
+def check_finite(image: Tensor) -> None:
+    """Raise TamingError for values of an IMAGE (B, H, W, C) that are none."""
+    if image.sum(dtype=torch.float32).isfinite():  # takes less memory than a look at every value
+        return
+    numbers = [str(number) for number, item in enumerate(image, start=1) if not item.isfinite().all()]
+    if numbers:
+        more = ", ..." if len(numbers) > SHOWN else ""
+        raise TamingError(
+            f"it has values that are NaN or infinite (picture {', '.join(numbers[:SHOWN])}{more} of {len(image)}). "
+            "Mend it where it is made; if a VAE fails in half precision, start ComfyUI with --fp32-vae."
+        )
 
 
 def crop(image: Tensor, factor: int) -> Tensor:

@@ -62,8 +62,9 @@ def name_of_text(text: str) -> str:
 
 
 def check_new_folder(folder: Path) -> None:
-    """Raise TamingError if what is not there yet of `folder` has a name that some systems cannot have."""
-    for part in (folder, *folder.parents):
+    """Raise TamingError if `folder` cannot be made: it, or one that it lies in, is a file, or has a forbidden name."""
+    for part in (folder, *folder.absolute().parents):
+        _check_way(part)
         if not os.path.lexists(part) and part.name not in ("", ".."):
             check_name(part.name)
 

@@ -83,9 +83,11 @@ def write_checkpoint(
 def write_weights(weights: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write contiguous `weights`, on the CPU, to the safetensors file `path`, at once or not at all.
 
-    Raises: CheckpointError if there is no space, or `path` is not UTF-8.
+    Raises: CheckpointError if there is no space, or `path` is a folder or not UTF-8.
     """
     check_path(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder. Name a file in it.")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         unfinished.touch()
@@ -95,13 +97,15 @@ def write_weights(weights: dict[str, Tensor], path: Path, metadata: dict[str, st
         if unfinished.stat().st_mode != mode:
             unfinished.chmod(mode)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} cannot be written: {shorten_error(error)}. Free some space there, or choose another folder."
-        ) from error
+        raise CheckpointError(f"{path} cannot be written: {shorten_error(error)}. {_advice(path)}") from error
     else:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _advice(path: Path) -> str:
+    return "Free some space there, or choose another folder." if path.parent.is_dir() else "Make its folder first."
 
 
 def _reference(model: VQModel | Transformer, path: Path, first_stage: Path) -> FirstStageReference:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ..conditioning import MAP_KINDS, Box, Condition, get_condition
+from ..conditioning.build import check_kind
 from ..conditioning.depth import depth_from_picture
 from ..conditioning.labels import find_labels
 from ..conditioning.segmentation import read_labels
@@ -41,8 +42,10 @@ def add_conditions(parser: argparse.ArgumentParser) -> None:
 def read_condition(options: argparse.Namespace, transformer: Transformer, size_px: tuple[int, int]) -> Condition:
     """The condition that `options` describe for a picture of `size_px`, (width, height); maps are scaled to it."""
     given: dict[str, Any] = {"label": options.label, "prompt": options.prompt, "negative": options.negative}
+    config = transformer.config.condition
+    names = (*given, "segmentation", "depth", "boxes")
+    check_kind(config, {name for name in names if getattr(options, name) is not None})  # before a file is read
     if options.segmentation is not None:
-        config = transformer.config.condition
         name = options.palette or config.vocabulary
         if not name:
             raise ConditionError("The model does not say which labels it knows. Name them with --palette.")
@@ -78,6 +81,8 @@ def read_boxes(path: Path, transformer: Transformer) -> list[Box]:
     """
     try:
         entries = json.loads(path.read_bytes())  # which knows a byte order mark
+    except OSError as error:
+        raise ConditionError(f"{path} cannot be read: {shorten_error(error)}.") from error
     except (ValueError, RecursionError) as error:
         raise ConditionError(f"{path} is not valid JSON: {shorten_error(error)}.") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

@@ -8,6 +8,7 @@ from ..file_names import check_free, check_name, check_new_folder, make_folder
 from ..user_text import user_path
 from .options import TAKEN, Commands, add_overwrite, given_path
 
+OTHER_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -36,6 +37,9 @@ def run(options: argparse.Namespace) -> None:
     from ..checkpoints import convert_checkpoint
 
     check_out(options.file, options.out, options.overwrite)
+    if options.out.suffix.lower() in OTHER_SUFFIXES:
+        name = options.out.with_suffix(".safetensors")
+        raise TamingError(f"--out is {options.out}, but convert writes safetensors. Give --out {name}")
     dtype = None if options.dtype is None else getattr(torch, options.dtype)
     convert_checkpoint(options.file, options.out, dtype, part=options.part)
     print(options.out)

@@ -18,10 +18,12 @@ def add(commands: Commands) -> None:
         help="turn tokens back into pictures",
         description="Writes one .png file per token grid. The tokenizer must have the codebook that the tokens name.",
     )
-    parser.add_argument("tokens", nargs="+", type=user_path, metavar="TOKENS.npz", help="files that `encode` wrote")
+    tokens = parser.add_argument(
+        "tokens", nargs="+", type=user_path, metavar="TOKENS.npz", help="files that `encode` wrote"
+    )
     add_vqgan(parser)
     add_out_folder(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, many=tokens)
 
 
 @torch.inference_mode()

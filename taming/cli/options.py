@@ -6,6 +6,7 @@ from pathlib import Path
 from ..checkpoints import embedded_models
 from ..user_text import user_path
 
+# Where a command takes many files or values, its default `many` is their argument: `main` adds those behind an option.
 Commands = argparse._SubParsersAction
 
 EMBEDDED_VQGAN = next(iter(embedded_models("vqgan")))
@@ -14,7 +15,8 @@ TAKEN = "Give another --out, or --overwrite to replace what is there."  # what t
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", nargs="+", type=user_path, metavar="IMAGE", help="picture files of any size")
+    image = parser.add_argument("image", nargs="+", type=user_path, metavar="IMAGE", help="picture files of any size")
+    parser.set_defaults(many=image)
 
 
 def add_vqgan(parser: argparse.ArgumentParser) -> None:

@@ -33,6 +33,13 @@ from .progress import show_progress
 log = logging.getLogger(__name__)
 
 DEFAULT_STRENGTH = 0.8
+DEFAULTS = {"grow": 0, "patch": 1}  # that do nothing
+# Options that are about what another one gives.
+NEEDS = {
+    **dict.fromkeys(("strength", "mask", "pad", "patch"), ("image", "a picture to draw on")),
+    "grow": ("mask", "a mask"),
+    "palette": ("segmentation", "a segmentation"),
+}
 
 
 def add(commands: Commands) -> None:
@@ -66,14 +73,20 @@ def add(commands: Commands) -> None:
         help="where to draw it again: what is white, or has any color; what is black or transparent stays. It may be "
         "gray, white on black or white on transparent. Without a mask, all of it",
     )
-    parser.add_argument("--grow", type=int, default=0, metavar="PX", help="grow the mask by so many pixels (default 0)")
+    parser.add_argument(
+        "--grow", type=int, default=DEFAULTS["grow"], metavar="PX", help="grow the mask by so many pixels (default 0)"
+    )
     parser.add_argument(
         "--strength",
         type=float,
         help=f"share to draw again (default: 1 with a mask or padding, else {DEFAULT_STRENGTH})",
     )
     parser.add_argument(
-        "--patch", type=int, default=1, metavar="N", help="draw patches of about N x N tokens again (default 1)"
+        "--patch",
+        type=int,
+        default=DEFAULTS["patch"],
+        metavar="N",
+        help="draw patches of about N x N tokens again (default 1)",
     )
     parser.add_argument(
         "--pad", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="tokens to add around the picture"
@@ -130,12 +143,12 @@ def check_numbers(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise TamingError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
-    if not 0 <= options.seed < 2**63:
-        raise TamingError(f"--seed is {options.seed}; it must be from 0 to {2**63 - 1}.")
+    if not 0 <= options.seed < 2**64:
+        raise TamingError(f"--seed is {options.seed}; it must be from 0 to {2**64 - 1}.")
     replace(SamplingOptions(), **given_settings(options))  # refuses numbers that are none
-    for name in ("strength", "mask", "pad"):
-        if getattr(options, name) is not None and options.image is None:
-            raise TamingError(f"--{name} is about a picture to draw on: give it with --image.")
+    for name, (needed, what) in NEEDS.items():
+        if getattr(options, name) not in (None, DEFAULTS.get(name)) and getattr(options, needed) is None:
+            raise TamingError(f"--{name} is about {what}: give it with --{needed}.")
 
 
 def given_settings(options: argparse.Namespace) -> dict[str, float]:

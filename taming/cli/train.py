@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..errors import TamingError
 from ..file_names import check_new_folder
 from .options import TAKEN, Commands, add_overwrite, given_path
 
@@ -11,7 +12,7 @@ from .options import TAKEN, Commands, add_overwrite, given_path
 def add(commands: Commands) -> None:
     parser = commands.add_parser("train", help="train a model by a recipe; run again to continue")
     parser.add_argument("recipe", help="a preset, such as scenes_vqgan, or a path to a YAML file")
-    parser.add_argument("overrides", nargs="*", help="changed values, such as optimizer.lr=1e-4")
+    overrides = parser.add_argument("overrides", nargs="*", help="changed values, such as optimizer.lr=1e-4")
     parser.add_argument(
         "--out", type=given_path, required=True, help="folder of the run: state, log and final model; made if needed"
     )
@@ -20,7 +21,7 @@ def add(commands: Commands) -> None:
         "--device", default="auto", help="auto, cpu, cuda, ... (default: an accelerator if there is one)"
     )
     parser.add_argument("--workers", type=int, default=2, help="processes that render scenes (default 2)")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, many=overrides)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -31,6 +32,8 @@ def run(options: argparse.Namespace) -> None:
     from ..training.recipe import read_recipe
     from ..training.resume import check_run
 
+    if options.workers < 1:
+        raise TamingError(f"--workers is {options.workers}; it must be 1 or more.")
     check_new_folder(options.out)
     recipe = read_recipe(options.recipe, options.overrides)
     if not options.overwrite:

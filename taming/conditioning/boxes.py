@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 
@@ -152,7 +153,7 @@ def shuffle_boxes(boxes: Sequence[Box], seed: int) -> list[Box]:
 
 def _check_box(format: BoxFormat, box: Box, name: str) -> None:
     """Raise ConditionError for a box that the transformer cannot be told about; `name` says which one it is."""
-    if not isinstance(box.label, int) or not 0 <= box.label < format.num_classes:
+    if not isinstance(box.label, Integral) or not 0 <= box.label < format.num_classes:
         raise ConditionError(
             f"{name} is of class {box.label!r}, which this transformer does not have. "
             f"Use a class number, 0 to {format.num_classes - 1}."
@@ -215,7 +216,7 @@ def _object_token(format: BoxFormat, box: Box) -> int:
         flags |= _OCCLUDED_BIT * box.is_occluded
         flags |= _DEPICTION_BIT * box.is_depiction
         flags |= _INSIDE_BIT * box.is_inside
-    return box.label + format.num_classes * flags
+    return int(box.label) + format.num_classes * flags
 
 
 def _place_tokens(format: BoxFormat, rectangle: Rectangle) -> list[int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -72,7 +73,8 @@ def get_condition(
         "boxes": boxes,
         "coordinates": coordinates,
     }
-    _check_kind(config, {name for name, value in given.items() if value is not None})
+    check_kind(config, {name for name, value in given.items() if value is not None})
+    _check_types(given | {"context": context}, batch_size)
     if config.kind == "words" and label is not None:
         given["prompt"] = label_prompts(config, label)
     prefix = PREFIXES[config.kind](transformer, given[ARGUMENTS[config.kind][0]])
@@ -91,7 +93,7 @@ def get_condition(
 
 def _map_prefix(transformer: Transformer, value: Tensor | None) -> Prefix:
     config, stage = transformer.config.condition, transformer.cond_stage
-    assert value is not None  # _check_kind
+    assert value is not None  # check_kind
     if stage is None:
         raise ConditionError(
             "This transformer reads maps as tokens and came without the VQGAN that makes them (cond_stage_model). "
@@ -146,14 +148,32 @@ def _coordinate_prefix(transformer: Transformer, coordinates: Tensor | None) -> 
 
 def _box_prefix(transformer: Transformer, boxes: Layouts | None) -> Prefix:
     config = transformer.config.condition
-    assert boxes is not None and config.boxes is not None  # _check_kind; check_condition
+    assert boxes is not None and config.boxes is not None  # check_kind; check_condition
     limit = config.boxes.max_objects
-    single = [box for box in boxes if isinstance(box, Box)]
-    layouts = [layout for layout in boxes if not isinstance(layout, Box)] or [single]
+    layouts = _as_layouts(boxes)
     # The models were trained on shuffled boxes: whatever order they come in must not matter to how they are read.
     if max(map(len, layouts)) > limit:
         log.warning("%d boxes, of which the transformer reads the first %d.", max(map(len, layouts)), limit)
     return BoxPrefix(config.boxes, tuple(tuple(shuffle_boxes(layout[:limit], seed=0)) for layout in layouts))
+
+
+def _as_layouts(boxes: Layouts) -> list[Sequence[Box]]:
+    """The boxes of each item of a batch.
+
+    Raises: ConditionError for anything but boxes, or lists of them.
+    """
+    entries = boxes if isinstance(boxes, Sequence) else [boxes]
+    single = [entry for entry in entries if isinstance(entry, Box)]
+    if len(single) == len(entries):
+        return [single]
+    for layout in entries:
+        wrong = [box for box in layout if not isinstance(box, Box)] if isinstance(layout, Sequence) else [layout]
+        if wrong:
+            raise ConditionError(
+                f"boxes must be a list of taming.conditioning.Box, or such a list for each item of the batch; found "
+                f"{wrong[0]!r:.80}."
+            )
+    return [layout for layout in entries if isinstance(layout, Sequence)]
 
 
 # What each kind takes; the first is what its prefix is made of.
@@ -173,8 +193,20 @@ PREFIXES: dict[str, Callable[[Transformer, Any], Prefix]] = {
 }
 
 
-def _check_kind(config: ConditionConfig, given: set[str]) -> None:
-    """Raise unless exactly what the model needs is given."""
+_GIVEN = {
+    "label": "A label was",
+    "prompt": "A prompt was",
+    "negative": "A negative prompt was",
+    "segmentation": "A segmentation was",
+    "depth": "A depth map was",
+    "image": "An image was",
+    "boxes": "Boxes were",
+    "coordinates": "Coordinates were",
+}
+
+
+def check_kind(config: ConditionConfig, given: set[str]) -> None:
+    """Raise ConditionError unless the arguments of `get_condition` that are `given` are those that the model needs."""
     wanted = ARGUMENTS[config.kind][0]
     wrong = sorted(given - set(ARGUMENTS[config.kind] if config.kind != "unconditional" else ()))
     if {"prompt", "label"} <= given and config.kind == "words":
@@ -182,10 +214,28 @@ def _check_kind(config: ConditionConfig, given: set[str]) -> None:
     if wrong:
         trained = "without a condition" if config.kind == "unconditional" else f"to be told its {wanted}"
         raise ConditionError(
-            f"A {wrong[0]} was given to a transformer that was trained {trained}. Leave it out, or load another model."
+            f"{_GIVEN[wrong[0]]} given to a transformer that was trained {trained}. Leave that out, or load another "
+            "model."
         )
     if wanted not in given and config.kind in ("boxes", *MAP_KINDS):
         raise ConditionError(f"This transformer draws by {config.kind} and was given none. Give it {wanted}=...")
+
+
+def _check_types(given: dict[str, Any], batch_size: int | None) -> None:
+    """Raise ConditionError for maps that are no tensors, prompts that are no texts, or a batch of no size."""
+    for name in ("segmentation", "depth", "image", "coordinates", "context"):
+        if given[name] is not None and not isinstance(given[name], Tensor):
+            raise ConditionError(
+                f"{name} must be a tensor; found a {type(given[name]).__name__}. torch.as_tensor makes one of an array."
+            )
+    for name in ("prompt", "negative"):
+        prompts = given[name]
+        prompts = prompts if isinstance(prompts, Iterable) and not isinstance(prompts, str) else [prompts]
+        wrong = [each for each in prompts if not isinstance(each, str | None)]
+        if wrong:
+            raise ConditionError(f"{name} must be a text, or a list of texts; found {wrong[0]!r:.80}.")
+    if batch_size is not None and not (isinstance(batch_size, Integral) and batch_size >= 1):
+        raise ConditionError(f"batch_size is {batch_size!r}; it must be a whole number of 1 or more.")
 
 
 def _with_context(condition: Condition, context: Tensor | None) -> Condition:
@@ -208,6 +258,8 @@ def _with_context(condition: Condition, context: Tensor | None) -> Condition:
         raise ConditionError(
             f"The context has shape {tuple(context.shape)}; this transformer attends to (B, S, {dim}) vectors."
         )
+    if not context.isfinite().all():
+        raise ConditionError("The context has vectors that are NaN or infinite. Replace them first.")
     if context.shape[0] == 1:
         context = context.expand(condition.batch_size, -1, -1)
     null_context = torch.zeros_like(context) if config.condition.null_context else None

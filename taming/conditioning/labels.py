@@ -3,10 +3,11 @@
 import operator
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import accumulate, takewhile
+from typing import SupportsIndex
 
 from ..errors import ConditionError
 from ..user_text import split_pieces, unquote
@@ -17,7 +18,7 @@ _NAMES_SHOWN = 30
 _WHOLE = re.compile(r"([+-]?[0-9]{1,18})(\.0*)?")  # 3.0 is what nodes make of a 3
 
 Label = str | int | float
-Labels = Label | Sequence[Label]
+Labels = Label | SupportsIndex | Iterable[Label | SupportsIndex]  # numbers of numpy and torch too, and arrays of them
 
 
 def find_labels(config: ConditionConfig, vocab_size: int, label: Labels) -> list[int]:
@@ -39,7 +40,26 @@ def split_labels(config: ConditionConfig, label: Labels) -> list[Label]:
     """The label of each batch item; of a text as in `split_names`."""
     if isinstance(label, str):
         return list(split_names(label, config.names))
-    return list(label) if isinstance(label, Sequence) else [label]
+    try:
+        parts = list(label)  # pyright: ignore[reportArgumentType]
+    except TypeError:  # one number
+        parts = [label]
+    return [_one_label(part) for part in ([label] if isinstance(label, bytes) else parts)]
+
+
+def _one_label(label: object) -> Label:
+    """One label, whatever kind of number it is.
+
+    Raises: ConditionError if it is neither a text nor a number.
+    """
+    if isinstance(label, str | float):
+        return label
+    try:
+        return operator.index(label)  # pyright: ignore[reportArgumentType]
+    except TypeError as error:
+        raise ConditionError(
+            f"A label is the name or the number of a class; found {label!r:.80}, a {type(label).__name__}."
+        ) from error
 
 
 def split_names(text: str, names: Sequence[str]) -> list[str]:
@@ -105,7 +125,7 @@ def _find_label(config: ConditionConfig, vocab_size: int, label: Label) -> int:
     number = label_number(config, label)
     if number is None or not 0 <= number < (config.num_labels or vocab_size):
         known = f"{_hint(config.names, label)} {known_labels(config, vocab_size)}"
-        raise ConditionError(f"This transformer has no class {label!r}.{known}")
+        raise ConditionError(f"This transformer has no class {label!r:.80}.{known}")
     return number
 
 

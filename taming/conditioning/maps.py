@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import ConditionError
 from .config import ConditionConfig
 from .depth import normalize_depth
 from .prefix import MapPrefix
@@ -25,8 +26,24 @@ def encode_map(config: ConditionConfig, stage: VQModel, pixels: Tensor) -> MapPr
 
 
 def map_pixels(config: ConditionConfig, value: Tensor) -> Tensor:
-    """What the stage of a map encodes, (B, C, H, W), from labels or depth (B, H, W), or an image (B, 3, H, W)."""
+    """What the stage of a map encodes, (B, C, H, W), from labels or depth (B, H, W), or an image (B, 3, H, W).
+
+    Raises: ConditionError for another shape, or labels, depth or pixels that no map has.
+    """
     if config.kind == "image":
-        return value * 2 - 1
+        return _check_image(value) * 2 - 1
+    if value.dim() not in (2, 3):
+        raise ConditionError(f"A {config.kind} map has shape (B, H, W) or (H, W); found {tuple(value.shape)}.")
     value = value if value.dim() == 3 else value.unsqueeze(0)
     return one_hot(value, config.num_classes) if config.kind == "segmentation" else normalize_depth(value)
+
+
+def _check_image(image: Tensor) -> Tensor:
+    if image.dim() != 4 or image.shape[1] != 3 or not image.is_floating_point():
+        raise ConditionError(
+            f"An image has shape (B, 3, H, W), in [0, 1]; found {tuple(image.shape)} of {image.dtype}. "
+            "Move the channels forward, or divide 8-bit values by 255."
+        )
+    if not image.isfinite().all():
+        raise ConditionError("The image has values that are NaN or infinite. Replace them first.")
+    return image

@@ -170,6 +170,15 @@ def coordinate_tokens(coordinates: Tensor, num_codes: int, down_factor: int, voc
 
     At the end of very large pictures a coordinate rounds up to `num_codes`, one token more. Where the transformer's
     vocabulary ends before it, which stops upstream, the last token stands in.
+
+    Raises: ConditionError for another shape, or coordinates that are none.
     """
+    if coordinates.dim() != 3 or min(coordinates.shape[1:]) < down_factor or not coordinates.is_floating_point():
+        raise ConditionError(
+            f"Coordinates have shape (B, H, W), in [0, 1], with {down_factor} px or more on each side; found "
+            f"{tuple(coordinates.shape)} of {coordinates.dtype}."
+        )
+    if not coordinates.isfinite().all():
+        raise ConditionError("The coordinates have values that are NaN or infinite. Replace them first.")
     mean = F.interpolate(coordinates.unsqueeze(1), scale_factor=1 / down_factor, mode="area").squeeze(1)
     return (num_codes * mean.clamp(0.0, 1.0)).round().long().clamp(max=vocab_size - 1)

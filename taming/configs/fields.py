@@ -94,8 +94,11 @@ def _expectation(value: Any, hint: Any, least: int) -> str | None:
     """What a scalar of type `hint` must be, if `value` is not that."""
     if get_origin(hint) is Literal:
         return None if value in get_args(hint) else f"one of {', '.join(get_args(hint))}"
+    is_above = type(value) in (int, float) and value > MAX_INT
     if hint is int:
-        return None if type(value) is int and least <= value <= MAX_INT else f"a whole number of {least} or more"
+        limits = f"from {least} to {MAX_INT}" if is_above else f"of {least} or more"
+        return None if type(value) is int and least <= value <= MAX_INT else f"a whole number {limits}"
     if hint is float:
-        return None if type(value) in (int, float) and 0 <= value <= MAX_INT else "a number of 0 or more"
+        limits = f"from 0 to {MAX_INT}" if is_above else "of 0 or more"
+        return None if type(value) in (int, float) and 0 <= value <= MAX_INT else f"a number {limits}"
     return None if type(value) is hint else {bool: "true or false", str: "a text"}[hint]

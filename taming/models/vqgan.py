@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..conditioning import Condition
-from ..errors import ConfigError
+from ..errors import ConfigError, TokensError
 from ..modules.decoder import Decoder
 from ..modules.encoder import Encoder
 from ..modules.layout import ConvLayout
@@ -89,7 +89,11 @@ class VQModel(nn.Module):
 
         `generator` asks a Gumbel model for the reference's stochastic encoding, draws the tokens of codes that a remap
         leaves out, and in training draws where an EMA codebook restarts dead codes.
+
+        Raises:
+            TokensError: another shape, less than one token, or (but in training) pixels that are NaN or infinite.
         """
+        self._check_pixels(pixels)
         return self.quantize(self.encode_latents(pixels), generator)
 
     def decode(self, z_q: Tensor) -> Tensor:
@@ -98,8 +102,35 @@ class VQModel(nn.Module):
         return own if self.config.pixel_range == "signed" else own * 2 - 1
 
     def decode_indices(self, indices: Tensor) -> Tensor:
-        """Tokens (B, h, w) to unclamped pixels (B, C, h * factor, w * factor)."""
+        """Tokens (B, h, w) to unclamped pixels (B, C, h * factor, w * factor).
+
+        Raises:
+            TokensError: another shape, or tokens that the codebook does not have.
+        """
+        self._check_indices(indices)
         return self.decode(self.quantize.lookup(indices))
+
+    def _check_pixels(self, pixels: Tensor) -> None:
+        channels = self.config.in_channels
+        shape = tuple(pixels.shape)
+        if len(shape) != 4 or shape[1] != channels or not shape[0] or not pixels.is_floating_point():
+            raise TokensError(
+                f"Pixels have shape (B, {channels}, H, W), as floats in [-1, 1]; found {shape} of {pixels.dtype}."
+            )
+        if min(shape[2:]) < self.factor:
+            raise TokensError(f"{shape[3]}x{shape[2]} px is less than one token, {self.factor}x{self.factor} px.")
+        if not self.training and not pixels.isfinite().all():  # training has its own watch, and must not wait
+            raise TokensError(
+                "There are pixels that are NaN or infinite, which no token stands for. Replace them first."
+            )
+
+    def _check_indices(self, indices: Tensor) -> None:
+        count, shape = self.config.num_tokens, tuple(indices.shape)
+        if len(shape) != 3 or not indices.numel() or indices.dtype not in (torch.int32, torch.int64):
+            raise TokensError(f"Tokens have shape (B, h, w), as int64; found {shape} of {indices.dtype}.")
+        low, high = int(indices.min()), int(indices.max())
+        if low < 0 or high >= count:
+            raise TokensError(f"There are tokens from {low} to {high}; this tokenizer has 0 to {count - 1}.")
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Quantized]:
         """Reconstruct pixels (B, C, H, W); returns the reconstruction and what the quantizer said."""

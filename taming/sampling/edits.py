@@ -1,5 +1,7 @@
 """Edits of a token grid: which cells to forget, or to add, before the sampler fills them in."""
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -23,11 +25,14 @@ def forget_cells(mask: Tensor, shape: tuple[int, int, int], factor: int, grow_px
         grow_px: pixels of the picture that the mask is grown by on every side.
 
     Raises:
-        TokensError: the mask is empty or not three-dimensional, or there is another number of masks than of grids.
+        TokensError: the mask is empty, not three-dimensional or has values that are NaN, or there is another number of
+            masks than of grids.
     """
     batch, height, width = shape
     if mask.dim() != 3 or not mask.numel():
         raise TokensError(f"a mask has shape (batch, height, width), none of them 0; this one has {tuple(mask.shape)}.")
+    if mask.isnan().any():
+        raise TokensError("the mask has values that are NaN, so nobody can tell what is masked. Replace them first.")
     if len(mask) not in (1, batch):
         raise TokensError(
             f"there are {len(mask)} masks for a batch of {batch}. Give one mask for all pictures, or one for each."
@@ -57,7 +62,7 @@ def choose_cells(
     """
     if not 0.0 <= strength <= 1.0:
         raise TokensError(f"strength is {strength}; it is a share of the cells, from 0 (none) to 1 (all).")
-    if not 1 <= patch <= MAX_PATCH:
+    if not (isinstance(patch, Integral) and 1 <= patch <= MAX_PATCH):
         raise TokensError(f"patch is {patch}; it is a number of cells, from 1 (single ones) to {MAX_PATCH}.")
     order = _patch_noise(shape, seed, patch).flatten(1)  # (B, h * w)
     among = torch.ones_like(order, dtype=torch.bool) if among is None else among.cpu().flatten(1)  # (B, h * w)

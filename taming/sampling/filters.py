@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,9 +33,11 @@ class SamplingOptions:
         limits = {"temperature": math.inf, "top_k": math.inf, "top_p": 1.0, "min_p": 1.0, "guidance_scale": math.inf}
         for name, limit in limits.items():
             value = getattr(self, name)
-            if not (math.isfinite(value) and 0 <= value <= limit):
+            is_number = issubclass(type(value), Integral if name == "top_k" else Real)
+            if not (is_number and math.isfinite(value) and 0 <= value <= limit):
                 allowed = "0 or more" if limit == math.inf else f"from 0 to {limit:g}"
-                raise ConfigError(f"{name} is {value}; it must be a number {allowed}.")
+                number = "a whole number" if name == "top_k" else "a number"
+                raise ConfigError(f"{name} is {value}; it must be {number} {allowed}.")
 
     def __str__(self) -> str:
         names = ("temperature", "top_k", "top_p", *(("min_p",) if self.min_p else ()), "guidance_scale")

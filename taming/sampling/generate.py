@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import torch
@@ -149,7 +150,11 @@ def sample_grid(
 
     `grid`, (h, w), is the one that the transformer was trained on unless another is asked for.
     """
+    if grid is not None and not (len(grid) == 2 and all(isinstance(side, Integral) and side > 0 for side in grid)):
+        raise TokensError(f"grid is {grid}; it must be (height, width) in tokens, whole numbers of 1 or more.")
     height, width = grid or condition.transformer.config.grid
+    if num_steps is not None and not isinstance(num_steps, Integral):
+        raise TokensError(f"num_steps is {num_steps!r}; it must be a whole number.")
     if num_steps is not None and not 0 <= num_steps <= height * width:
         raise TokensError(f"{num_steps} tokens were asked of a grid of {height} x {width} = {height * width} of them.")
     device = condition.transformer.pos_emb.device

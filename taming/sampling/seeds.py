@@ -1,13 +1,32 @@
 """Random numbers that depend on the seed, the item and the cell only, never on batch size, schedule or device."""
 
+import operator
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
 
+from ..errors import TamingError
+
 _MASK_64 = 2**64 - 1
 _CHOICE_STREAM, _ROW_STREAM = 1, 2  # independent of each other and of the items, under one seed
 _KEPT_BYTES = 64 * 1024**2  # of noise; a grid is drawn a few rows at a time
+
+
+def check_seed(seed: SupportsIndex) -> int:
+    """`seed`, a whole number of any kind (numpy's too), as an int. Below 0 down to -2**63 it wraps around, as in torch.
+
+    Raises:
+        TamingError: it is no whole number, or has more than 64 bits.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = None
+    if number is None or not -(2**63) <= number <= _MASK_64:
+        raise TamingError(f"seed is {seed!r:.80}; it must be a whole number from 0 to {_MASK_64}.")
+    return number
 
 
 def item_seed(seed: int, item: int, stream: int = 0) -> int:
@@ -37,6 +56,7 @@ class CellNoise:
     """
 
     def __init__(self, seed: int, items: range, width: int, num_codes: int, device: torch.device) -> None:
+        seed = check_seed(seed)
         self._seeds = [item_seed(seed, item) for item in items]
         self._width, self._num_codes, self._device = width, num_codes, device
         self._rows: dict[int, Tensor] = {}  # each (items, width, V)
@@ -64,6 +84,7 @@ class CellNoise:
 
 def cell_ranks(batch: int, cells: int, seed: int) -> Tensor:
     """A random order of the cells of each item, (batch, cells) int64: the rank of each cell."""
+    seed = check_seed(seed)
     uniforms = [_uniforms((cells,), item_seed(seed, item, _CHOICE_STREAM)) for item in range(batch)]
     return torch.stack(uniforms).argsort(-1).argsort(-1)
 

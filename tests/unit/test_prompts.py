@@ -100,8 +100,8 @@ def test_what_does_not_go_together_is_refused(model):
         get_condition(model, depth=torch.zeros(1, 8, 8))
     sizes = {"vocab_size": 8, "block_size": 8, "n_layer": 1, "n_head": 1, "n_embd": 8, "grid": (2, 2)}
     classes = Transformer(TransformerConfig(**sizes, condition=ConditionConfig("class", num_classes=3)))
-    for name in ("prompt", "negative"):
-        with pytest.raises(ConditionError, match=f"A {name} was given to a transformer that was trained to be told"):
+    for name, words in (("prompt", "A prompt"), ("negative", "A negative prompt")):
+        with pytest.raises(ConditionError, match=f"{words} was given to a transformer that was trained to be told"):
             get_condition(classes, **{name: "sea"})
 
 

@@ -1,0 +1,122 @@
+"""Options and files in any order, options that do nothing, and output that nobody reads to its end."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from command_line import refusal
+from repository import ROOT, project_value
+from taming.cli import CLOSED_PIPE, main
+
+RUN = [sys.executable, "-m", "taming"]
+
+
+@pytest.mark.parametrize("arguments", [["download"], ["--help"]])
+def test_a_closed_pipe_ends_a_command_in_silence(arguments: list[str]):
+    """`| head` was answered with `error: [Errno 32] Broken pipe`."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}  # else argparse itself hides that its help cannot be written
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([*RUN, *arguments], cwd=ROOT, env=environment, **pipes)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == CLOSED_PIPE
+    process.stderr.close()
+
+
+def test_a_command_works_where_there_is_no_output_at_all():
+    script = "import os, sys; sys.stdout = None; from taming.cli import main; sys.exit(main(['download']))"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
+
+
+def test_the_version_is_that_of_pyproject(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"taming {ast.literal_eval(project_value('version'))}\n"
+
+
+def test_a_seed_may_be_as_large_as_in_the_node(tmp_path: Path, small_transformer: Path, capsys):
+    """It ended at 2**63 - 1."""
+    arguments = ["sample", "--transformer", str(small_transformer), "--out", str(tmp_path / "out"), "--seed"]
+    assert main([*arguments, str(2**64 - 1)]) == 0
+    assert (tmp_path / "out" / "sample_18446744073709551615_0.png").is_file()
+    assert "from 0 to 18446744073709551615" in refusal([*arguments, str(2**64)], capsys)
+
+
+def test_overrides_and_files_may_stand_behind_options(tmp_path: Path, scene: Path, capsys):
+    """They were unrecognized arguments."""
+    error = refusal(["train", "scenes_vqgan", "seed=1", "--out", str(tmp_path), "seed=x"], capsys)
+    assert "scenes_vqgan: seed: expected a whole number of 0 or more, found 'x'" in error
+    other = scene.with_name("other.png")
+    other.write_bytes(scene.read_bytes())
+    assert main(["encode", str(scene), "--out", str(tmp_path / "tokens"), str(other)]) == 0
+    assert sorted(file.name for file in (tmp_path / "tokens").iterdir()) == ["other.npz", "scene.npz"]
+
+
+@pytest.mark.parametrize("arguments", [["train", "x", "--foo"], ["inspect", "a", "b"], ["encode", "a", "--foo", "b"]])
+def test_what_no_command_knows_is_still_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main([*arguments, *([] if arguments[0] == "inspect" else ["--out", "o"])])
+    assert "unrecognized arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "needed"),
+    [(["--grow", "5"], "--mask"), (["--patch", "2"], "--image"), (["--palette", "ade20k"], "--seg")],
+)
+def test_an_option_that_would_do_nothing_says_what_it_needs(option: list[str], needed: str, tmp_path: Path, capsys):
+    error = refusal(["sample", *option, "--out", str(tmp_path)], capsys)
+    assert error.startswith(f"error: {option[0]} is about a") and f"give it with {needed}" in error
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+@pytest.mark.parametrize("command", [["sample"], ["encode", "a.png"], ["train", "scenes_vqgan"]])
+def test_a_file_as_the_folder_of_the_results_is_refused_before_the_work(command, below: str, scene: Path, capsys):
+    error = refusal([*command, "--out", str(scene / below)], capsys)
+    assert f"{scene} is a file, not a folder." in error
+
+
+@pytest.mark.parametrize("option", [["--segmentation", "no.png"], ["--boxes", "no.json"], ["--depth", "no.png"]])
+def test_a_map_for_a_model_of_classes_is_refused_before_it_is_read(option, tmp_path, small_transformer: Path, capsys):
+    """--segmentation asked for a --palette, which could not help."""
+    arguments = ["sample", "--transformer", str(small_transformer), *option, "--out", str(tmp_path / "out")]
+    error = refusal(arguments, capsys)
+    assert "given to a transformer that was trained to be told its label" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_are_not_there_are_told_without_numbers_of_the_system(tmp_path: Path, capsys):
+    error = refusal(["encode", "no.png", "--out", str(tmp_path)], capsys)
+    assert error == "error: no.png cannot be read as a picture: No such file or directory.\n"
+
+
+def test_workers_that_are_none_are_refused(tmp_path: Path, capsys):
+    error = refusal(["train", "scenes_vqgan", "--out", str(tmp_path), "--workers", "0"], capsys)
+    assert "--workers is 0; it must be 1 or more" in error
+
+
+def test_a_number_that_is_too_large_is_told_the_limit(tmp_path: Path, capsys):
+    """A seed of 13 digits was asked to be a whole number of 0 or more."""
+    error = refusal(["train", "scenes_vqgan", "--out", str(tmp_path), "seed=9999999999999"], capsys)
+    assert "expected a whole number from 0 to 2147483647, found 9999999999999" in error
+
+
+def test_convert_writes_neither_over_a_folder_nor_under_the_name_of_another_format(
+    tmp_path: Path, small_vqgan: Path, capsys
+):
+    convert = ["convert", str(small_vqgan), "--out"]
+    assert f"{tmp_path} is a folder. Name a file in it." in refusal([*convert, str(tmp_path)], capsys)
+    assert f"Give --out {tmp_path / 'a.safetensors'}" in refusal([*convert, str(tmp_path / "a.pt")], capsys)
+    assert "Make its folder first." in refusal([*convert, str(tmp_path / "no" / "a.safetensors")], capsys)
+
+
+def test_memory_that_runs_out_is_told_in_words(tmp_path: Path, small_transformer: Path, capsys):
+    arguments = ["sample", "--transformer", str(small_transformer), "--width", str(10**9), "--height", str(10**9)]
+    assert "memory ran out" in refusal([*arguments, "--out", str(tmp_path)], capsys)

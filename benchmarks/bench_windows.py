@@ -182,8 +182,10 @@ def make_condition(transformer: Transformer, grid: tuple[int, int]) -> Condition
 def make_plans(transformer: Transformer, grid: tuple[int, int]) -> dict[str, list[list[Read]]]:
     """What our two ways visit and read; both keep the same windows."""
     config = transformer.config
-    one_by_one = plan_reads([[cell] for cell in range(grid[0] * grid[1])], grid, WINDOW, config.condition)
-    return {ONE_BY_ONE: one_by_one, WAVES: plan_visits(transformer, torch.zeros(1, *grid, dtype=torch.bool), False)}
+    num_cells = grid[0] * grid[1]
+    one_by_one = plan_reads(([cell] for cell in range(num_cells)), b"\1" * num_cells, grid, WINDOW, config.condition)
+    waves = plan_visits(transformer, torch.zeros(1, *grid, dtype=torch.bool), False)
+    return {ONE_BY_ONE: list(one_by_one), WAVES: list(waves)}
 
 
 def first_window(grid: tuple[int, int]) -> Window:

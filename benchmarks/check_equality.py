@@ -145,7 +145,9 @@ def draw(transformer: Transformer, grid: Grid, seed: int, *, batch: int = 1, thr
 def draw_one_by_one(transformer: Transformer, grid: Grid, seed: int) -> Tensor:
     """What the others are compared with; for a grid of the window's size it is what `draw` does."""
     config = transformer.config
-    plan = plan_reads([[cell] for cell in range(grid[0] * grid[1])], grid, config.grid, config.condition)
+    num_cells = grid[0] * grid[1]
+    waves = ([cell] for cell in range(num_cells))
+    plan = plan_reads(waves, b"\1" * num_cells, grid, config.grid, config.condition)
     indices = torch.zeros(1, *grid, dtype=torch.int64)
     noise = noise_of(transformer, grid, seed)
     with on_threads(1):

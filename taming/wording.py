@@ -46,7 +46,10 @@ _PRINTABLE_RECORDS = _PrintableRecords()
 
 def shorten(value: object) -> str:
     """`value` as Python would write it, cut to 80 characters."""
-    return _cut(ascii(value), 80)
+    try:
+        return _cut(ascii(value), 80)
+    except ValueError:  # a whole number of thousands of digits, which Python does not write out
+        return f"a {type(value).__name__} that is too long to write out"
 
 
 def shorten_text(text: str) -> str:

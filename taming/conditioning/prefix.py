@@ -160,9 +160,13 @@ class BoxPrefix:
 def grid_coordinates(height: int, width: int, num_codes: int, down_factor: int, vocab_size: int) -> Tensor:
     """Tokens (1, h, w) of the reference's coordinate map: 0 to almost 1 in raster order (`taming/data/faceshq.py`)."""
     count = height * width * down_factor**2
-    pixels = (torch.arange(count, dtype=torch.float64) / count).float()
-    pixels = pixels.view(1, height * down_factor, width * down_factor)
-    return coordinate_tokens(pixels, num_codes, down_factor, vocab_size)
+    rows = []
+    for row in range(height):  # all pixels of a large picture would take gigabytes
+        first = row * width * down_factor**2
+        places = torch.arange(first, first + width * down_factor**2, dtype=torch.float64)
+        pixels = (places / count).float().view(1, down_factor, width * down_factor)
+        rows.append(coordinate_tokens(pixels, num_codes, down_factor, vocab_size))
+    return torch.cat(rows, dim=1)
 
 
 def coordinate_tokens(coordinates: Tensor, num_codes: int, down_factor: int, vocab_size: int) -> Tensor:

@@ -4,13 +4,16 @@ from .edits import MAX_PATCH, choose_cells, forget_cells, pad_cells
 from .filters import SamplingOptions, filter_logits, recommended_options, sample_next
 from .generate import Callback, generate, sample_grid, windows_at_once
 from .images import check_vocabulary, generate_image, transform_image
+from .limits import MAX_CELLS, check_cells
 from .seeds import item_seed
 from .threads import sampling_threads
 
 __all__ = [
+    "MAX_CELLS",
     "MAX_PATCH",
     "Callback",
     "SamplingOptions",
+    "check_cells",
     "check_vocabulary",
     "choose_cells",
     "filter_logits",

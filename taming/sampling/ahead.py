@@ -29,13 +29,13 @@ PAYS = 1.25  # cells right in a call on the average, from which on it reads many
 MEMORY = 0.9  # what the average keeps of itself from call to call
 
 
-def can_guess(transformer: Transformer, indices: Tensor, plan: Sequence[Sequence[Read]]) -> bool:
+def can_guess(transformer: Transformer, indices: Tensor) -> bool:
     """Whether to guess cells of `indices`, (B, h, w): of one grid, through one window, on a CPU.
 
     Items of a batch would be right in unequal numbers. What a GPU gains was not measured. Where layers round what they
     multiply, the float noise of calls of another length is magnified until it draws other tokens.
     """
-    is_alone = len(indices) == 1 and all(wave[0].window.is_whole for wave in plan)
+    is_alone = len(indices) == 1 and tuple(indices.shape[1:]) == tuple(transformer.config.grid)
     return is_alone and indices.device.type == "cpu" and not transformer.rounds_inputs
 
 

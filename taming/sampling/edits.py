@@ -7,9 +7,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import TokensError
-from .seeds import cell_ranks
+from ..wording import shorten
+from .limits import check_cells
+from .seeds import cell_ranks, check_seed
 
 MAX_PATCH = 64  # cells
+MAX_GROW_PX = 2**20  # a mask covers every picture long before
 TOUCHED = 0.5 / 255  # what an 8-bit mask rounds to black is not masked
 
 
@@ -25,8 +28,8 @@ def forget_cells(mask: Tensor, shape: tuple[int, int, int], factor: int, grow_px
         grow_px: pixels of the picture that the mask is grown by on every side.
 
     Raises:
-        TokensError: the mask is empty, not three-dimensional or has values that are NaN, or there is another number of
-            masks than of grids.
+        TokensError: the mask is empty, not three-dimensional or has values that are NaN, there is another number of
+            masks than of grids, or `grow_px` is no such number.
     """
     batch, height, width = shape
     if mask.dim() != 3 or not mask.numel():
@@ -37,8 +40,8 @@ def forget_cells(mask: Tensor, shape: tuple[int, int, int], factor: int, grow_px
         raise TokensError(
             f"there are {len(mask)} masks for a batch of {batch}. Give one mask for all pictures, or one for each."
         )
-    if grow_px < 0:
-        raise TokensError(f"a mask cannot grow by {grow_px} px; use 0 or more.")
+    if not 0 <= grow_px <= MAX_GROW_PX:
+        raise TokensError(f"a mask cannot grow by {shorten(grow_px)} px; use 0 to {MAX_GROW_PX}.")
     is_from_before_the_crop = (mask.shape[1] // factor, mask.shape[2] // factor) == (height, width)
     rows = _reach(mask.shape[1], height, factor, grow_px, is_from_before_the_crop)
     columns = _reach(mask.shape[2], width, factor, grow_px, is_from_before_the_crop)
@@ -61,37 +64,50 @@ def choose_cells(
         TokensError: a strength or a patch that is none.
     """
     if not 0.0 <= strength <= 1.0:
-        raise TokensError(f"strength is {strength}; it is a share of the cells, from 0 (none) to 1 (all).")
+        raise TokensError(f"strength is {shorten(strength)}; it is a share of the cells, from 0 (none) to 1 (all).")
     if not (isinstance(patch, Integral) and 1 <= patch <= MAX_PATCH):
-        raise TokensError(f"patch is {patch}; it is a number of cells, from 1 (single ones) to {MAX_PATCH}.")
-    order = _patch_noise(shape, seed, patch).flatten(1)  # (B, h * w)
-    among = torch.ones_like(order, dtype=torch.bool) if among is None else among.cpu().flatten(1)  # (B, h * w)
-    ranks = order.masked_fill(~among, torch.iinfo(order.dtype).max).argsort(dim=-1, stable=True).argsort(-1)
-    forget = ranks < (strength * among.sum(-1, keepdim=True).double()).round()
-    return forget.view(shape)
+        raise TokensError(f"patch is {shorten(patch)}; it is a number of cells, from 1 (single ones) to {MAX_PATCH}.")
+    seed = check_seed(seed)
+    batch, height, width = shape
+    among = torch.ones(1, dtype=torch.bool) if among is None else among.cpu()
+    chosen = torch.zeros(shape, dtype=torch.bool)
+    for item, limits in enumerate(among.expand(shape)):  # one by one: patches take far more memory than what is chosen
+        chosen[item] = _choose_in_one(_patch_noise((height, width), seed, item, patch), strength, limits)
+    return chosen
 
 
-def _patch_noise(shape: tuple[int, int, int], seed: int, patch: int) -> Tensor:
-    """Random whole numbers, (B, h, w), alike over about `patch` cells: a random order of cells, smoothed by a tent.
+def _choose_in_one(order: Tensor, strength: float, among: Tensor) -> Tensor:
+    """The `strength` share of the cells `among`, (h, w) bool, that come first in an `order`, (h, w)."""
+    ranks = order.masked_fill(~among, torch.iinfo(order.dtype).max).flatten().argsort(stable=True).argsort()
+    forget = ranks < (strength * among.sum().double()).round()
+    return forget.view_as(order)
+
+
+def _patch_noise(shape: tuple[int, int], seed: int, item: int, patch: int) -> Tensor:
+    """Random whole numbers, (h, w), alike over about `patch` cells: a random order of cells, smoothed by a tent.
 
     Sums of whole numbers are the same on every machine. The order reaches beyond the grid, so that its edges are no
     rarer in a patch than its middle.
     """
-    batch, height, width = shape
+    height, width = shape
     border = 2 * (patch - 1)
-    ranks = cell_ranks(batch, (height + border) * (width + border), seed)
-    noise = ranks.view(batch, height + border, width + border)
+    noise = cell_ranks((height + border) * (width + border), seed, item).view(height + border, width + border)
     for _ in range(2):  # a box twice is a tent
-        noise = noise.unfold(1, patch, 1).sum(-1).unfold(2, patch, 1).sum(-1)
+        noise = noise.unfold(0, patch, 1).sum(-1).unfold(1, patch, 1).sum(-1)
     return noise
 
 
 def pad_cells(indices: Tensor, known: Tensor, left: int, top: int, right: int, bottom: int) -> tuple[Tensor, Tensor]:
-    """Add so many unknown cells on each side of a grid; `indices` (B, h, w) and `known` (B, h, w) bool, both larger."""
+    """Add so many unknown cells on each side of a grid; `indices` (B, h, w) and `known` (B, h, w) bool, both larger.
+
+    Raises: TokensError for numbers below 0, and where there would be too many cells.
+    """
     sides = {"left": left, "top": top, "right": right, "bottom": bottom}
     for name, cells in sides.items():
         if cells < 0:
-            raise TokensError(f"{name} is {cells}; padding adds cells, so it must be 0 or more.")
+            raise TokensError(f"{name} is {shorten(cells)}; padding adds cells, so it must be 0 or more.")
+    batch, height, width = indices.shape
+    check_cells(batch, height + top + bottom, width + left + right)
     padding = (left, right, top, bottom)
     return functional.pad(indices, padding), functional.pad(known, padding)
 

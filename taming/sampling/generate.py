@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,17 @@ from torch import Tensor
 
 from ..conditioning import Condition
 from ..errors import TokensError
+from ..wording import shorten
 from .ahead import can_guess, fill_in_ahead
 from .canvas import Canvas
 from .filters import PLAIN, SamplingOptions, sample_next
+from .limits import check_cells
 from .reader import WindowReader
 from .seeds import CellNoise
-from .waves import Read, count_reads, plan_reads, plan_waves
+from .waves import WHOLE_PLANS, Read, count_reads, plan_reads, plan_waves
 
 if TYPE_CHECKING:
-    from ..models.transformer import Transformer
+    from ..models.transformer import Transformer, TransformerConfig
 
 Callback = Callable[[int, int, Tensor, Tensor], None]
 KEPT_BYTES = 2 * 1024**3  # windows that wait for the next row may take so much; beyond it they are read again
@@ -49,7 +52,7 @@ def generate(
         callback: called after every wave (one cell, unless the grid is larger than the window) with the cells done,
             their total, and copies of the grid so far and of what is known of it; cells not drawn yet hold what came
             in. What it raises ends the sampling.
-        check: called over and over before the first wave, while it is planned what to read; what it raises ends it.
+        check: called over and over while it is planned what to read next; what it raises ends the sampling.
 
     Raises:
         TokensError: the tokens are not of the transformer's vocabulary, or it cannot draw a grid of this size.
@@ -59,9 +62,10 @@ def generate(
     if known.all():
         return indices.clone()
     height, width = indices.shape[1:]
+    config = condition.transformer.config
     plan = plan_visits(condition.transformer, known, options.guidance_scale != 1.0, check)
-    total = sum(len(wave) for wave in plan)
-    bottom, right = _beyond(condition.transformer.config.grid, known)
+    total = wanted_cells(config, known).count(1)
+    bottom, right = _beyond(config.grid, known)
     indices, known = (F.pad(cells, (0, right, 0, bottom)) for cells in (indices, known))
     condition = condition.expand(len(indices)).padded(bottom, right)
 
@@ -71,8 +75,8 @@ def generate(
             callback(done, total, *grids)
 
     items = range(first_item, first_item + len(indices))
-    noise = CellNoise(seed, items, indices.shape[2], condition.transformer.config.vocab_size, indices.device)
-    guess = can_guess(condition.transformer, indices, plan)
+    noise = CellNoise(seed, items, indices.shape[2], config.vocab_size, indices.device)
+    guess = can_guess(condition.transformer, indices)
     drawn = fill_in(condition, indices, known, plan, options, noise, report, guess)
     return drawn[:, :height, :width].clone()  # outside of inference mode again
 
@@ -82,7 +86,7 @@ def fill_in(
     condition: Condition,
     indices: Tensor,
     known: Tensor,
-    plan: list[list[Read]],
+    plan: Iterable[Sequence[Read]],
     options: SamplingOptions,
     noise: CellNoise,
     report: Callable[[int, Tensor, Tensor], None],
@@ -106,30 +110,58 @@ def fill_in(
 
 def plan_visits(
     transformer: Transformer, known: Tensor, guided: bool, check: Callable[[], None] = lambda: None
-) -> list[list[Read]]:
-    """In which waves `generate` visits the cells that are not `known`, (B, h, w) bool, and what it reads for each."""
+) -> Iterator[list[Read]]:
+    """In which waves `generate` visits the cells that are not `known`, (B, h, w) bool, and what it reads for each.
+
+    It is planned as it is asked for, and `check` is called meanwhile.
+    """
     config = transformer.config
+    grid = _padded_grid(config.grid, known)
+    order = config.order if grid == config.grid else ()
+    wanted = wanted_cells(config, known)
+    waves = plan_waves(wanted, grid, config.grid, config.condition, order, check)
+    return plan_reads(waves, wanted, grid, config.grid, config.condition, order, _room(transformer, known, guided))
+
+
+def wanted_cells(config: TransformerConfig, known: Tensor) -> bytes:
+    """Which cells `generate` visits to draw those that are not `known`, (B, h, w) bool: a byte for each, 1 or 0.
+
+    They are those of a grid that was extended to fill a window; what it adds is drawn where a later cell reads it.
+    """
     bottom, right = _beyond(config.grid, known)
-    wanted = F.pad((~known).any(0), (0, right, 0, bottom), value=True)  # (h, w), never smaller than the window
-    shown = F.pad(torch.ones_like(known[0]), (0, right, 0, bottom)).flatten().tolist()
-    is_wanted, grid = wanted.flatten().tolist(), (wanted.shape[0], wanted.shape[1])
-    cells = [cell for cell in config.order or range(len(shown)) if is_wanted[cell]]
-    while cells and not shown[cells[-1]]:
-        cells.pop()
-    rows = len(known) * (2 if guided else 1)
-    room = KEPT_BYTES // transformer.cache_bytes(rows, config.block_size, torch.float32)
-    waves = plan_waves(cells, grid, config.grid, config.condition, check)
-    return plan_reads(waves, grid, config.grid, config.condition, config.order, room, check)
+    wanted = F.pad(~known.all(0), (0, right, 0, bottom), value=True).flatten().cpu()  # never smaller than the window
+    if not config.order:
+        shown = F.pad(torch.ones_like(known[0]), (0, right, 0, bottom)).flatten().cpu()
+        last = (wanted & shown).nonzero()
+        wanted[int(last[-1]) + 1 if len(last) else 0 :] = False
+    return wanted.to(torch.uint8).numpy().tobytes()
 
 
 def windows_at_once(
     transformer: Transformer, known: Tensor, guided: bool, check: Callable[[], None] = lambda: None
 ) -> int:
-    """Windows whose keys and values are in memory at once while the cells that are not `known`, (B, h, w), are drawn.
+    """The most windows whose keys and values are in memory at once while cells not `known`, (B, h, w), are drawn.
 
-    Each takes `transformer.cache_bytes` of the whole batch, at most of `config.block_size` tokens.
+    Each takes `transformer.cache_bytes` of the whole batch, at most of `config.block_size` tokens. For large grids it
+    is a limit that is kept, not a count.
     """
-    return count_reads(plan_visits(transformer, known, guided, check), 0).windows
+    if wanted_cells(transformer.config, known).count(1) <= WHOLE_PLANS:
+        return count_reads(plan_visits(transformer, known, guided, check), 0).windows
+    side_by_side = math.ceil(known.shape[2] / transformer.config.grid[1])
+    return _room(transformer, known, guided) + 2 * side_by_side  # those kept, and those of this wave and the next
+
+
+def _room(transformer: Transformer, known: Tensor, guided: bool) -> int:
+    """How many windows may wait for the next row, which only some in the first and the last rows of a grid have to."""
+    config = transformer.config
+    rows = len(known) * (2 if guided else 1)
+    width = _padded_grid(config.grid, known)[1]
+    in_a_row = width - config.grid[1] + 1 + math.ceil(width / config.grid[1])
+    return min(in_a_row, KEPT_BYTES // transformer.cache_bytes(rows, config.block_size, torch.float32))
+
+
+def _padded_grid(size: tuple[int, int], cells: Tensor) -> tuple[int, int]:
+    return max(size[0], cells.shape[1]), max(size[1], cells.shape[2])
 
 
 def _beyond(size: tuple[int, int], cells: Tensor) -> tuple[int, int]:
@@ -155,8 +187,11 @@ def sample_grid(
     height, width = grid or condition.transformer.config.grid
     if num_steps is not None and not isinstance(num_steps, Integral):
         raise TokensError(f"num_steps is {num_steps!r}; it must be a whole number.")
+    check_cells(condition.batch_size, height, width)
     if num_steps is not None and not 0 <= num_steps <= height * width:
-        raise TokensError(f"{num_steps} tokens were asked of a grid of {height} x {width} = {height * width} of them.")
+        raise TokensError(
+            f"{shorten(num_steps)} tokens were asked of a grid of {height} x {width} = {height * width} of them."
+        )
     device = condition.transformer.pos_emb.device
     order = list(condition.transformer.config.order or range(height * width))
     indices = torch.zeros(condition.batch_size, height * width, dtype=torch.int64, device=device)

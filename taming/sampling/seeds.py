@@ -1,5 +1,7 @@
 """Random numbers that depend on the seed, the item and the cell only, never on batch size, schedule or device."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Sequence
 from typing import SupportsIndex
@@ -12,6 +14,8 @@ from ..errors import TamingError
 _MASK_64 = 2**64 - 1
 _CHOICE_STREAM, _ROW_STREAM = 1, 2  # independent of each other and of the items, under one seed
 _KEPT_BYTES = 64 * 1024**2  # of noise; a grid is drawn a few rows at a time
+WIDE_ROW = 64  # columns; a wider row is drawn from left to right, a part of it at a time
+_SOME_COLUMNS, _PARTS = 16, 2
 
 
 def check_seed(seed: SupportsIndex) -> int:
@@ -59,39 +63,61 @@ class CellNoise:
         seed = check_seed(seed)
         self._seeds = [item_seed(seed, item) for item in items]
         self._width, self._num_codes, self._device = width, num_codes, device
-        self._rows: dict[int, Tensor] = {}  # each (items, width, V)
-        self._room = max(4, _KEPT_BYTES // (4 * len(items) * width * num_codes))
+        self._rows: dict[int, RowNoise] = {}  # the one that was asked for last is the last
+        self._room = max(4, _KEPT_BYTES // (4 * len(items) * min(width, WIDE_ROW) * num_codes))
 
     def at(self, cells: Sequence[int]) -> Tensor:
         """Noise of `cells`, numbered row by row: (items, len(cells), V) float32."""
         places = [divmod(cell, self._width) for cell in cells]
-        return torch.stack([self._row(row)[:, column] for row, column in places], dim=1)
+        noise = torch.stack([self._row(row).at(column) for row, column in places], dim=1)
+        while len(self._rows) > max(self._room, 2 * len(cells)):  # rows that are drawn in turns
+            del self._rows[next(iter(self._rows))]
+        return noise
 
-    def _row(self, row: int) -> Tensor:
-        if row not in self._rows:
-            if len(self._rows) == self._room:
-                del self._rows[next(iter(self._rows))]  # the oldest
-            self._rows[row] = self._make_row(row)
-        return self._rows[row]
+    def _row(self, row: int) -> RowNoise:
+        seeds = [item_seed(seed, row, _ROW_STREAM) for seed in self._seeds]
+        noise = self._rows.pop(row, None) or RowNoise(seeds, self._width, self._num_codes, self._device)
+        self._rows[row] = noise
+        return noise
 
-    def _make_row(self, row: int) -> Tensor:
+
+class RowNoise:
+    """Gumbel noise of a row of cells, one generator for each item; of a wide row, a few columns at a time."""
+
+    def __init__(self, seeds: Sequence[int], width: int, num_codes: int, device: torch.device) -> None:
+        self._seeds, self._width, self._num_codes, self._device = seeds, width, num_codes, device
+        self._columns = width if width <= WIDE_ROW else _SOME_COLUMNS
+        self._parts: dict[int, Tensor] = {}  # the last ones, by their first column; each (items, columns, V)
+        self._generators: list[torch.Generator] = []
+        self._next = 0  # column
+
+    def at(self, column: int) -> Tensor:
+        """Noise of one cell, (items, V) float32. Columns are best asked for in rising order."""
+        first = column // self._columns * self._columns
+        if first not in self._parts and (first < self._next or not self._generators):
+            self._generators = [torch.Generator().manual_seed(seed) for seed in self._seeds]
+            self._next = 0
+        while first not in self._parts:
+            if len(self._parts) == _PARTS:
+                del self._parts[next(iter(self._parts))]
+            self._parts[self._next] = self._make(min(self._columns, self._width - self._next))
+            self._next += self._columns
+        if self._next >= self._width:
+            self._generators = []
+        return self._parts[first][:, column - first]
+
+    def _make(self, columns: int) -> Tensor:
         # Logarithms in float64 on the CPU, so that every device is given the same numbers.
-        shape = (self._width, self._num_codes)
-        uniforms = torch.stack([_uniforms(shape, item_seed(seed, row, _ROW_STREAM)) for seed in self._seeds])
+        shape = (columns, self._num_codes)
+        uniforms = torch.stack([torch.rand(shape, generator=each, dtype=torch.float64) for each in self._generators])
         tiny = torch.finfo(torch.float64).tiny  # a uniform number may be 0
         return uniforms.clamp_(min=tiny).log_().neg_().log_().neg_().float().to(self._device)
 
 
-def cell_ranks(batch: int, cells: int, seed: int) -> Tensor:
-    """A random order of the cells of each item, (batch, cells) int64: the rank of each cell."""
-    seed = check_seed(seed)
-    uniforms = [_uniforms((cells,), item_seed(seed, item, _CHOICE_STREAM)) for item in range(batch)]
-    return torch.stack(uniforms).argsort(-1).argsort(-1)
-
-
-def _uniforms(shape: tuple[int, ...], seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(shape, generator=generator, dtype=torch.float64)
+def cell_ranks(cells: int, seed: int, item: int) -> Tensor:
+    """A random order of the cells of one item, (cells,) int64: the rank of each cell."""
+    generator = torch.Generator().manual_seed(item_seed(seed, item, _CHOICE_STREAM))
+    return torch.rand(cells, generator=generator, dtype=torch.float64).argsort().argsort()
 
 
 def _splitmix64(x: int) -> int:

@@ -10,10 +10,21 @@ def window_at(cell: int, grid: tuple[int, int], size: tuple[int, int], condition
     window, scene models were published with the first (upstream `scripts/make_scene_samples.py`), all others with the
     second (`scripts/sample_conditional.py`).
     """
-    is_scene = condition.kind == "boxes"
     row, column = divmod(cell, grid[1])
-    top, left = (
-        min(max(place - (side - is_scene) // 2, 0), length - side)
-        for place, length, side in zip((row, column), grid, size, strict=True)
-    )
+    top, left = window_start(row, grid[0], size[0], condition), window_start(column, grid[1], size[1], condition)
     return Window(top, left, *size, grid)
+
+
+def window_start(place: int, length: int, side: int, condition: ConditionConfig) -> int:
+    """Where the window of `side` cells in which `place` is drawn begins, along an axis of `length` cells."""
+    return min(max(place - _middle(side, condition), 0), length - side)
+
+
+def places_drawn(start: int, length: int, side: int, condition: ConditionConfig) -> range:
+    """The places along an axis that are drawn in the window which begins at `start`: one, or more at either end."""
+    middle = start + _middle(side, condition)
+    return range(middle if start else 0, length if start == length - side else middle + 1)
+
+
+def _middle(side: int, condition: ConditionConfig) -> int:
+    return (side - (condition.kind == "boxes")) // 2

@@ -15,13 +15,27 @@ CLASSES = CONDITIONS["class"]
 
 @st.composite
 def visits(draw):
-    """(cells, grid, size, condition): some cells of a grid, through windows of any size that fits."""
+    """(wanted, grid, size, condition): some cells of a grid, through windows of any size that fits."""
     size = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
     grid = (size[0] + draw(st.integers(0, 8)), size[1] + draw(st.integers(0, 12)))
     step = draw(st.sampled_from([1, 2, 3, 7]))  # many known cells leave far more waves to choose from
     is_wanted = draw(st.lists(st.integers(0, step - 1), min_size=grid[0] * grid[1], max_size=grid[0] * grid[1]))
     kind = draw(st.sampled_from(sorted(CONDITIONS)))
-    return [cell for cell, number in enumerate(is_wanted) if number == 0], grid, size, CONDITIONS[kind]
+    return bytes(number == 0 for number in is_wanted), grid, size, CONDITIONS[kind]
+
+
+def plan(wanted, grid, size, condition, room=None):
+    """What is read in each wave."""
+    return list(plan_reads(plan_waves(wanted, grid, size, condition), wanted, grid, size, condition, room=room))
+
+
+def one_by_one(wanted, grid, size, condition, order=()):
+    waves = ([cell] for cell in order or range(len(wanted)) if wanted[cell])
+    return list(plan_reads(waves, wanted, grid, size, condition, order))
+
+
+def whole(grid):
+    return b"\1" * (grid[0] * grid[1])
 
 
 def cells_of(window):
@@ -34,8 +48,9 @@ def cells_of(window):
 @settings(max_examples=150, deadline=None)
 @given(visits())
 def test_a_cell_comes_after_all_that_its_window_shows_before_it(visit):
-    cells, grid, size, condition = visit
-    waves = plan_waves(*visit)
+    wanted, grid, size, condition = visit
+    cells = [cell for cell, is_wanted in enumerate(wanted) if is_wanted]
+    waves = list(plan_waves(*visit))
     wave_of = {cell: number for number, wave in enumerate(waves) for cell in wave}
     assert sorted(cell for wave in waves for cell in wave) == cells
     for cell in cells:
@@ -47,10 +62,8 @@ def test_a_cell_comes_after_all_that_its_window_shows_before_it(visit):
 @settings(max_examples=100, deadline=None)
 @given(visit=visits(), room=st.sampled_from([None, 0, 1, 3]))
 def test_reads_bring_all_before_a_cell_once_for_as_long_as_its_window_is_kept(visit, room):
-    cells, grid, size, condition = visit
-    held = {}
-    plan = plan_reads(plan_waves(*visit), grid, size, condition, room=room)
-    for number, wave in enumerate(plan):
+    held, planned = {}, plan(*visit, room)
+    for number, wave in enumerate(planned):
         for read in wave:
             assert read.is_new == (read.window not in held)
             there = held.setdefault(read.window, [])
@@ -60,8 +73,8 @@ def test_reads_bring_all_before_a_cell_once_for_as_long_as_its_window_is_kept(vi
             assert len(there) <= read.capacity
             if not read.is_kept:
                 del held[read.window]
-        if room is not None and number + 1 < len(plan):
-            going_on = {read.window for read in plan[number + 1]}
+        if room is not None and number + 1 < len(planned):
+            going_on = {read.window for read in planned[number + 1]}
             assert len(set(held) - going_on) <= room
     assert held == {}
 
@@ -77,8 +90,7 @@ def test_reads_bring_all_before_a_cell_once_for_as_long_as_its_window_is_kept(vi
 )
 def test_the_counts_are_the_theoretical_ones(grid, steps, widest, tokens):
     """Serial steps are 16 for each row but the first and one for each column; tokens are those of a prototype."""
-    waves = plan_waves(range(grid[0] * grid[1]), grid, (16, 16), CONDITIONS["segmentation"])
-    counts = count_reads(plan_reads(waves, grid, (16, 16), CONDITIONS["segmentation"]), 256)
+    counts = count_reads(plan(whole(grid), grid, (16, 16), CONDITIONS["segmentation"]), 256)
     assert counts.steps == steps == 16 * (grid[0] - 1) + grid[1]
     assert max(counts.batch_sizes) == widest == grid[1] // 16
     assert sum(size * number for size, number in counts.batch_sizes.items()) == grid[0] * grid[1]
@@ -87,49 +99,98 @@ def test_the_counts_are_the_theoretical_ones(grid, steps, widest, tokens):
 
 
 def test_without_waves_a_window_is_read_as_often_and_each_step_is_one_cell():
-    grid, size = (32, 32), (16, 16)
-    one_by_one = count_reads(plan_reads([[cell] for cell in range(1024)], grid, size, CLASSES), 256)
-    waves = count_reads(plan_reads(plan_waves(range(1024), grid, size, CLASSES), grid, size, CLASSES), 256)
-    assert (one_by_one.steps, one_by_one.batch_sizes) == (1024, {1: 1024})
-    assert one_by_one.tokens == waves.tokens
+    work = (whole((32, 32)), (32, 32), (16, 16), CLASSES)
+    alone, waves = count_reads(one_by_one(*work), 256), count_reads(plan(*work), 256)
+    assert (alone.steps, alone.batch_sizes) == (1024, {1: 1024})
+    assert alone.tokens == waves.tokens
 
 
 def test_less_room_costs_tokens_and_saves_windows():
-    grid, size = (32, 32), (16, 16)
-    waves = plan_waves(range(1024), grid, size, CLASSES)
-    counts = [count_reads(plan_reads(waves, grid, size, CLASSES, room=room), 1) for room in (None, 8, 0)]
+    counts = [count_reads(plan(whole((32, 32)), (32, 32), (16, 16), CLASSES, room), 1) for room in (None, 8, 0)]
     assert counts[0].tokens < counts[1].tokens < counts[2].tokens
     assert counts[0].windows > counts[1].windows > counts[2].windows
 
 
 def test_a_grid_of_one_window_is_read_once_cell_by_cell():
-    cells = [2, 3, 7, 11]
-    assert plan_waves(cells, (3, 4), (3, 4), CLASSES) == [[2], [3], [7], [11]]
-    plan = plan_reads([[cell] for cell in cells], (3, 4), (3, 4), CLASSES)
-    assert [(wave[0].start, wave[0].end, wave[0].is_kept) for wave in plan] == [
+    wanted = bytes(cell in (2, 3, 7, 11) for cell in range(12))
+    assert list(plan_waves(wanted, (3, 4), (3, 4), CLASSES)) == [[2], [3], [7], [11]]
+    planned = plan(wanted, (3, 4), (3, 4), CLASSES)
+    assert [(wave[0].start, wave[0].end, wave[0].is_kept) for wave in planned] == [
         (0, 2, True),
         (2, 3, True),
         (3, 7, True),
         (7, 11, False),
     ]
-    assert count_reads(plan, 5).tokens == 11 + 5
+    assert count_reads(planned, 5).tokens == 11 + 5
 
 
 def test_an_order_says_what_comes_before_a_cell():
-    order = [3, 1, 0, 2]
-    plan = plan_reads([[1], [2]], (2, 2), (2, 2), CLASSES, order)
-    assert [(wave[0].cell, wave[0].start, wave[0].end) for wave in plan] == [(1, 0, 1), (2, 1, 3)]
+    planned = one_by_one(b"\0\1\1\0", (2, 2), (2, 2), CLASSES, order=[3, 1, 0, 2])
+    assert [(wave[0].cell, wave[0].start, wave[0].end) for wave in planned] == [(1, 0, 1), (2, 1, 3)]
 
 
-def test_planning_asks_often_whether_to_go_on_and_ends_when_told():
+def test_planning_asks_in_every_row_whether_to_go_on_and_ends_when_told():
     """A grid of 2048 x 2048 took minutes to plan, in which nobody could cancel it."""
     grid, asked = (64, 64), []
 
     def check() -> None:
         asked.append(1)
-        if len(asked) == 100:
+        if len(asked) == 50:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        plan_reads(plan_waves(range(64 * 64), grid, (16, 16), CLASSES, check), grid, (16, 16), CLASSES, check=check)
-    assert len(asked) == 100  # 64 of them for the rows of the grid, the others for waves
+        list(plan_waves(whole(grid), grid, (16, 16), CLASSES, check=check))
+    assert len(asked) == 50
+
+
+@pytest.mark.parametrize("kind", ["class", "boxes"])
+def test_a_huge_grid_is_planned_as_it_is_drawn(kind):
+    """16384 px took 103 s and 3.5 GB before the first token; now a few of their 2048 rows are planned before it."""
+    rows: list[int] = []
+    grid, condition = (2048, 2048), CONDITIONS[kind]
+    waves = plan_waves(whole(grid), grid, (16, 16), condition, check=lambda: rows.append(1))
+    reads = plan_reads(waves, whole(grid), grid, (16, 16), condition)
+    assert [read.cell for read in next(reads)] == [0]
+    assert len(rows) < 15
+    for _ in range(100):
+        next(reads)
+    assert len(rows) < 20
+
+
+@settings(max_examples=100, deadline=None)
+@given(visit=visits(), few=st.integers(0, 9), most=st.integers(10, 40))
+def test_a_plan_that_is_made_bit_by_bit_obeys_the_same_rules(visit, few, most):
+    wanted, grid, size, condition = visit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("taming.sampling.waves.WHOLE_PLANS", few)
+        patch.setattr("taming.sampling.waves.MOST_AHEAD", most)
+        waves = list(plan_waves(*visit))
+        planned = plan(*visit)
+    wave_of = {cell: number for number, wave in enumerate(waves) for cell in wave}
+    assert sorted(wave_of) == [cell for cell, is_wanted in enumerate(wanted) if is_wanted]
+    assert sum(map(len, waves)) == len(wave_of)
+    for cell, number in wave_of.items():
+        shown = cells_of(window_at(cell, grid, size, condition))
+        assert all(wave_of[other] < number for other in shown if other < cell and other in wave_of)
+    assert all(1 <= len(wave) <= math.ceil(grid[1] / size[1]) for wave in waves)
+    assert [[read.cell for read in wave] for wave in planned] == waves
+
+
+@pytest.mark.parametrize("grid", [(40, 64), (64, 40), (17, 100)])
+def test_an_empty_grid_has_the_same_waves_however_little_is_planned_ahead(grid, monkeypatch):
+    at_once = list(plan_waves(whole(grid), grid, (16, 16), CLASSES))
+    monkeypatch.setattr("taming.sampling.waves.WHOLE_PLANS", 0)
+    assert list(plan_waves(whole(grid), grid, (16, 16), CLASSES)) == at_once
+
+
+def test_no_pattern_of_cells_makes_a_plan_wait_for_all_of_them(monkeypatch):
+    """Where every row begins with a cell that waits for nothing, no wave is ever certain to be complete."""
+    monkeypatch.setattr("taming.sampling.waves.WHOLE_PLANS", 50)
+    monkeypatch.setattr("taming.sampling.waves.MOST_AHEAD", 400)
+    grid, rows = (200, 160), []
+    wanted = bytearray(whole(grid))
+    for row in range(grid[0]):  # the left half is known but for single cells that do not see each other
+        wanted[row * 160 : row * 160 + 80] = bytes(80)
+        wanted[row * 160 + 10 * (row % 8)] = 1
+    next(plan_waves(bytes(wanted), grid, (16, 16), CLASSES, check=lambda: rows.append(1)))
+    assert len(rows) < 15

@@ -20,6 +20,12 @@ def group_norm(channels: int, num_groups: int, operations: ModuleType) -> nn.Gro
     return operations.GroupNorm(num_groups=num_groups, num_channels=channels, eps=1e-6)
 
 
+def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """A 3x3 convolution of `x`."""
+    growth = max(1, conv.out_channels // conv.in_channels)
+    return in_strips(conv, x, 1, growth) if needs_strips(x, growth) else conv(x)
+
+
 def norm_silu_conv(norm: nn.GroupNorm, conv: Callable[[Tensor], Tensor], x: Tensor, overwrite: bool = False) -> Tensor:
     """A 3x3 convolution of the normalized and activated `x`; `overwrite` allows the result in its place."""
     if needs_strips(x):

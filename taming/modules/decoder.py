@@ -6,7 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from .blocks import MidBlock, UpLevel, Upsample, group_norm, norm_silu_conv
+from .blocks import MidBlock, UpLevel, Upsample, convolve, group_norm, norm_silu_conv
 from .layout import ConvLayout
 from .memory import laid_out
 
@@ -30,7 +30,7 @@ class Decoder(nn.Module):
         self.conv_out = operations.Conv2d(widths[0], layout.out_ch, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        h = self.mid(self.conv_in(laid_out(z)))
+        h = self.mid(convolve(self.conv_in, laid_out(z)))
         for level in cast("Iterable[UpLevel]", reversed(self.up)):
             for step in level.steps():  # not `level(h)`: its first tensor would be held until its last is made
                 h = level.run(step, h)

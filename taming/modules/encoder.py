@@ -6,7 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from .blocks import DownLevel, Downsample, MidBlock, group_norm, norm_silu_conv
+from .blocks import DownLevel, Downsample, MidBlock, convolve, group_norm, norm_silu_conv
 from .layout import ConvLayout
 from .memory import laid_out
 
@@ -31,7 +31,7 @@ class Encoder(nn.Module):
         self.conv_out = operations.Conv2d(widths[-1], layout.z_channels, 3, padding=1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        h = self.conv_in(laid_out(pixels))
+        h = convolve(self.conv_in, laid_out(pixels))
         for level in cast("Iterable[DownLevel]", self.down):
             for step in level.steps():  # not `level(h)`: its first tensor would be held until its last is made
                 h = level.run(step, h)

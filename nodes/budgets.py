@@ -7,6 +7,7 @@ from torch import nn
 
 from ..taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
 from ..taming.modules.strips import STRIP_FLOATS
+from ..taming.sampling.seeds import WIDE_ROW
 
 # Floats that live at once for each pixel, for each channel of the widest layer at full resolution. Peaks that torch's
 # profiler saw on a CPU are 3.4 (decoder) and 3.2 (encoder) over widths 32, 64 and 128 at 128 to 512 px. The host asks
@@ -21,6 +22,7 @@ HELD_FLOATS = 3
 FLOAT_BYTES = 4
 INPUT_COPIES = 2  # the picture or the map, and the pixels made of it: a map has a channel for each label
 SCORE_COPIES = 3  # of every cell for every code, where a codebook needs them all at once
+NOISE_COPIES = 8  # of the random numbers of a row: four rows, and one that is made, in float64
 LOGITS_COPIES = 6  # logits, their filtered form, sorted, order, probabilities, running sums
 # What autograd keeps of a step in float32, measured with the presets: 37 to 51 floats for each pixel and channel at
 # full resolution in a VQGAN, 17 to 30 for each token, layer and channel in a transformer. The discriminator, the
@@ -53,14 +55,15 @@ def _layer_floats(whole: float, largest: int) -> float:
 
 
 def sample_bytes(config: TransformerConfig, batch: int, guided: bool, windows: int) -> int:
-    """To sample `batch` grids: keys and values of the whole sequence, the activations of its prefix, the logits.
+    """To sample `batch` grids: keys and values of the whole sequence, activations of its prefix, logits and noise.
 
     `windows` are in memory at once: more than one where the grids are larger than those of the transformer.
     """
     rows = batch * windows * (2 if guided else 1)
     cache = 2 * config.n_layer * config.block_size * config.n_embd
     activations = 8 * config.block_size * config.n_embd
-    return int(rows * (cache + activations + LOGITS_COPIES * config.vocab_size) * FLOAT_BYTES)
+    noise = NOISE_COPIES * batch * min(config.grid[1], WIDE_ROW) * config.vocab_size
+    return int((rows * (cache + activations + LOGITS_COPIES * config.vocab_size) + noise) * FLOAT_BYTES)
 
 
 def train_vqgan_bytes(config: VQModelConfig, pixels: int) -> int:

@@ -13,13 +13,16 @@ from ..taming.data import whole_cells
 from ..taming.errors import TamingError, UnsupportedCheckpointError
 from . import host
 from .budgets import decode_bytes, encode_bytes
+from .cancel import Cancelable
 from .errors import blaming
+from .memory import check_memory
 from .tiles import decode_tiles
 from .types import Tokens, TokensSocket, VQGANHandle, VQGANSocket
 
 log = logging.getLogger(__name__)
 
 SHOWN = 5  # pictures in a message
+PICTURE_BYTES = 28  # for each pixel of decoded pictures until all are one batch, which has 12
 MIN_TILE = 8  # cells; smaller tiles would see too little of the picture
 
 
@@ -127,7 +130,7 @@ def encode(vqgan: VQGANHandle, image: Tensor) -> Tensor:
     """Tokens (B, h, w) of an IMAGE (B, H, W, 3), one picture at a time: tokens must not depend on the batch."""
     progress = host.Progress(len(image))
     grids = []
-    with host.placed(vqgan, encode_bytes(vqgan.config, *image.shape[1:3])) as device:
+    with host.placed(vqgan, encode_bytes(vqgan.config, *image.shape[1:3])) as device, Cancelable():
         for done, item in enumerate(image.split(1), start=1):
             grids.append(vqgan.model.encode(host.to_pixels(item, device)).indices.cpu())
             progress.update(done)
@@ -141,6 +144,7 @@ def decode(vqgan: VQGANHandle, indices: Tensor) -> Tensor:
     which changes nothing. When memory runs out all the same it goes in ever smaller tiles, which does: normalization
     and attention then see a tile instead of the picture.
     """
+    check_memory(indices.numel() * vqgan.config.factor**2 * PICTURE_BYTES)
     progress = host.Progress(len(indices))
     tile = max(indices.shape[1:])
     pictures: list[Tensor] = []
@@ -160,5 +164,5 @@ def decode(vqgan: VQGANHandle, indices: Tensor) -> Tensor:
 
 def _decode_item(vqgan: VQGANHandle, indices: Tensor, tile: int) -> Tensor:
     height, width = (min(tile, side) for side in indices.shape[1:])
-    with host.placed(vqgan, decode_bytes(vqgan.config, height, width)) as device:
+    with host.placed(vqgan, decode_bytes(vqgan.config, height, width)) as device, Cancelable():
         return decode_tiles(vqgan.model.decode_indices, indices.to(device), tile, vqgan.config.factor)

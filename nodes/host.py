@@ -40,6 +40,7 @@ from .host_folders import (
     listed_path,
     paths_of,
 )
+from .memory import NotEnoughMemory, check_memory
 from .presets import published_configs
 
 log = logging.getLogger(__name__)
@@ -61,10 +62,6 @@ class Carrier(Protocol):
 
     @property
     def patcher(self) -> ModelPatcher: ...
-
-
-class NotEnoughMemory(TamingError):
-    """A picture or a batch is too large for the memory at hand."""
 
 
 def cancel_if_asked() -> None:
@@ -170,12 +167,7 @@ def placed(carrier: Carrier, memory_required: int, companions: Sequence[Carrier]
     """
     device = carrier.patcher.load_device
     if device.type == "cpu":
-        free = comfy.model_management.get_free_memory(device)
-        if memory_required > free:
-            raise NotEnoughMemory(
-                f"this takes about {memory_required / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free. "
-                "Use a smaller picture or a smaller batch."
-            )
+        check_memory(memory_required)
     patchers = [carrier.patcher, *(companion.patcher for companion in companions)]
     comfy.model_management.load_models_gpu(patchers, memory_required=memory_required)
     with comfy.model_management.cuda_device_context(device), torch.inference_mode():
@@ -190,6 +182,8 @@ def training(memory_required: int) -> Iterator[torch.device]:
     """
     device = comfy.model_management.get_torch_device()
     comfy.model_management.free_memory(memory_required, device)
+    if device.type == "cpu":
+        check_memory(memory_required // 4, "Use a smaller batch_size or size_px.")  # the least that was ever measured
     random_devices = [device] if device.type == "cuda" else []
     comfy.model_management.in_training = True
     try:
@@ -228,7 +222,7 @@ def to_pixels(image: Tensor, device: torch.device) -> Tensor:
 
 def to_image(pixels: Tensor) -> Tensor:
     """Pixels (B, C, H, W) in [-1, 1] as the host's IMAGE, (B, H, W, C) in [0, 1]."""
-    image = (pixels.float().clamp(-1, 1) + 1) / 2
+    image = pixels.float().clamp(-1, 1).add_(1).div_(2)
     device, dtype = comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()
     return image.movedim(1, -1).to(device, dtype)  # (B, H, W, C)
 

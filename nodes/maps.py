@@ -13,6 +13,7 @@ from ..taming.conditioning.vocabularies import PALETTES, Vocabulary, vocabulary
 from ..taming.errors import ConditionError
 from . import host
 from .budgets import encode_bytes
+from .cancel import Cancelable
 from .codec import as_rgb, crop
 from .conditions import IMAGE_CONDITION, check_node
 from .errors import blaming
@@ -82,7 +83,7 @@ def encode_maps(config: ConditionConfig, stage: VQGANHandle, image: Tensor, pale
     progress = host.Progress(len(image))
     height, width = (max(side, config.downsample_cond_size) for side in image.shape[1:3])
     prefixes = []
-    with host.placed(stage, encode_bytes(stage.config, height, width)) as device:
+    with host.placed(stage, encode_bytes(stage.config, height, width)) as device, Cancelable():
         for done, item in enumerate(image.split(1), start=1):
             pixels = map_pixels(config, read_map(config, item, palette).to(device))
             prefixes.append(encode_map(config, stage.model, pixels.to(host.vqgan_dtype(device))))

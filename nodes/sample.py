@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -22,6 +23,7 @@ from ..taming.sampling import (
 )
 from . import host
 from .budgets import sample_bytes
+from .cancel import Cancelable
 from .conditions import NODES, TEXT_CONDITION
 from .errors import blaming
 from .preview import GrowingPicture
@@ -39,6 +41,7 @@ from .types import (
 
 log = logging.getLogger(__name__)
 
+LONG_STEP = 2**25  # products for one token of each row; a step of fewer has ended before anybody has canceled
 RECOMMENDED, AS_SET = "recommended", "as set"
 SEARCHES = ["transformer sample", "ksampler", "sampler", "cfg", "denoise", "autoregressive", "generate", "taming"]
 
@@ -200,9 +203,11 @@ def _draw_items(
     memory = sample_bytes(transformer.config, len(indices), guided, windows) + picture.memory
     side_by_side = -(-known.shape[2] // transformer.config.grid[1])  # windows that are read in one step
     rows = len(indices) * side_by_side * (2 if guided else 1)
+    weights = 12 * transformer.config.n_layer * transformer.config.n_embd**2
     with (
         host.placed(transformer, memory, picture.companions) as device,
         sampling_threads(transformer.model, rows),
+        Cancelable() if rows * weights > LONG_STEP else nullcontext(),
     ):
         return generate(
             told.some(items),

@@ -27,9 +27,9 @@ def decode_tiles(decode: Callable[[Tensor], Tensor], indices: Tensor, tile: int,
                 weight_sum = torch.zeros(height * factor, width * factor)
             rows = slice(top * factor, top * factor + pixels.shape[-2])
             columns = slice(left * factor, left * factor + pixels.shape[-1])
-            total[..., rows, columns] += pixels * weight
+            total[..., rows, columns] += pixels.mul_(weight)
             weight_sum[rows, columns] += weight
-    return total / weight_sum
+    return total.div_(weight_sum)
 
 
 def tile_starts(length: int, tile: int) -> list[int]:

@@ -51,6 +51,7 @@ def load_pack() -> None:
 
 load_pack()
 
+from canceled import canceled  # noqa: E402
 from preview_time import preview_time  # noqa: E402
 from short_of_memory import no_room, out_of_memory, small_cpu, small_for_a_batch  # noqa: E402
 from taming_pack.nodes import budgets, codec, host, host_folders, maps, shared, tiles  # noqa: E402
@@ -315,6 +316,7 @@ def main() -> None:
         "seams": seams(),
         "preview_time": preview_time(transformer, five),
         "names_refused": names_refused(),
+        "canceled": canceled(vqgan),
     }
     print(json.dumps(facts))
 

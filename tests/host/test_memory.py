@@ -59,7 +59,7 @@ def test_the_memory_asked_for_covers_what_is_used(facts: dict[str, Any]):
 def test_the_memory_asked_for_sampling_has_the_cache_twice_with_guidance(facts: dict[str, Any]):
     scene = facts["cache"]
     assert scene["asked"] >= scene["cache_bytes"]
-    assert scene["asked_guided"] == 2 * scene["asked"]
+    assert scene["asked_guided"] - scene["asked"] >= scene["cache_bytes"]
 
 
 def test_a_decoder_that_runs_out_of_memory_goes_on_in_tiles(facts: dict[str, Any]):
@@ -101,3 +101,9 @@ def test_a_linked_name_cannot_leave_the_folder(facts: dict[str, Any]):
 
 def test_tiles_of_a_decoder_that_sees_one_cell_at_a_time_leave_no_seam(facts: dict[str, Any]):
     assert facts["seams"] < 1e-6
+
+
+@pytest.mark.parametrize("what", ["decode", "encode"])
+def test_cancel_ends_a_picture_before_the_next_operation(facts: dict[str, Any], what: str):
+    """It waited for attention, 5 s at 1024 px and 100 s at 2048 on a slow CPU."""
+    assert facts["canceled"][what] == []

@@ -15,6 +15,7 @@ from .host_folders import register_folders
 from .inputs import refuse_unknown
 from .loaders import TamingLoadTransformer, TamingLoadVQGAN
 from .maps import TamingImageCondition
+from .number_limits import within_limits
 from .recipes import TamingRecipe
 from .sample import TamingSample
 from .save import TamingSaveTransformer, TamingSaveVQGAN
@@ -57,4 +58,4 @@ class TamingExtension(ComfyExtension):
             TamingSaveVQGAN,
             TamingSaveTransformer,
         ]
-        return [refuse_unknown(node) for node in nodes]
+        return [refuse_unknown(within_limits(node)) for node in nodes]

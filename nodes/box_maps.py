@@ -15,9 +15,11 @@ from ..taming.conditioning.vocabularies import PALETTES, Vocabulary, vocabulary
 from ..taming.errors import ConditionError
 from .boxes import MAX_SIDE_PX, frames_of, label_names, place_of
 from .errors import blaming
+from .memory import check_memory
 
 DEFAULT_PALETTE = "scenes"  # of the embedded map model
 DEFAULT_SIDE_PX = 128  # likewise
+MAP_BYTES = 24  # for each pixel while maps are made; half of them are the result
 
 
 class TamingBoxesToMap(io.ComfyNode):
@@ -72,13 +74,13 @@ class TamingBoxesToMap(io.ComfyNode):
     ) -> io.NodeOutput:
         with blaming("boxes"):
             frames = frames_of(boxes)
-        check_size(width, height)
+        check_memory(len(frames) * width * height * MAP_BYTES)
         classes = vocabulary(palette)
         with blaming("background"):
             behind = vocabulary_label(classes, background.strip() or 0)
         layouts = [read_boxes(classes, frame, labels, (width, height)) for frame in frames]
-        maps = torch.stack([labels_from_boxes(layout, behind, height, width) for layout in layouts])
-        return io.NodeOutput(picture_of_labels(maps, classes))
+        maps = (labels_from_boxes(layout, behind, height, width) for layout in layouts)
+        return io.NodeOutput(torch.cat([picture_of_labels(each[None], classes) for each in maps]))
 
 
 def _optional_inputs() -> list[io.Input]:
@@ -113,13 +115,6 @@ def _optional_inputs() -> list[io.Input]:
             "and unlabeled for most others.",
         ),
     ]
-
-
-def check_size(width: int, height: int) -> None:
-    """Raise ConditionError unless a map can have that size: the host does not check numbers that come over a link."""
-    for name, side in (("width", width), ("height", height)):
-        if not 1 <= side <= MAX_SIDE_PX:
-            raise ConditionError(f"{name} is {side} px; it must be from 1 to {MAX_SIDE_PX}.")
 
 
 def read_boxes(classes: Vocabulary, entries: list[Any], labels: str, size_px: tuple[int, int]) -> list[Box]:

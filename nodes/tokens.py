@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..taming.errors import TamingError
+from ..taming.sampling import check_cells
 from .types import Tokens, TokensSocket, VQGANHandle, VQGANSocket
 
 log = logging.getLogger(__name__)
@@ -71,19 +72,13 @@ class TamingEmptyTokens(io.ComfyNode):
 
     @classmethod
     def execute(cls, vqgan: VQGANHandle, width: int, height: int, batch_size: int) -> io.NodeOutput:
-        if not 1 <= batch_size <= MAX_BATCH_SIZE:  # the host does not check numbers that come over a link
-            raise TamingError(f"batch_size is {batch_size}; it must be from 1 to {MAX_BATCH_SIZE}.")
         columns, rows = _cells("width", width, vqgan), _cells("height", height, vqgan)
+        check_cells(batch_size, rows, columns)
         blank = torch.zeros(1, 1, 1, dtype=torch.int64).expand(batch_size, rows, columns)  # takes no memory
         return io.NodeOutput(Tokens(blank, blank.bool().expand(batch_size, rows, columns), vqgan.tokenizer))
 
 
 def _cells(name: str, side_px: int, vqgan: VQGANHandle) -> int:
-    if not 0 <= side_px <= MAX_SIDE_PX:
-        raise TamingError(
-            f"{name} is {side_px} px; it must be from 1 to {MAX_SIDE_PX}, or 0 for the size that the model was trained "
-            "on."
-        )
     factor = vqgan.config.factor
     side_px = side_px or vqgan.config.resolution
     cells = side_px // factor

@@ -67,7 +67,7 @@ def go_on(
     make_painter: Callable[[Task, Data], Painter | None],
 ) -> None:
     """`train_in` of a run that is not finished."""
-    with host.training(memory_required) as device:
+    with blaming("recipe", host.NotEnoughMemory), host.training(memory_required) as device:
         cache = out.parent / "cache"
         opened = open_data(cache)
         pictures, held_out = CancelablePictures(opened.training), CancelablePictures(opened.held_out)

@@ -16,6 +16,7 @@ from ..file_names import check_free, check_new_folder, make_folder, name_of_text
 from ..models import PRECISIONS, Transformer, VQModel
 from ..sampling import (
     SamplingOptions,
+    check_cells,
     check_vocabulary,
     choose_cells,
     forget_cells,
@@ -40,6 +41,7 @@ NEEDS = {
     "grow": ("mask", "a mask"),
     "palette": ("segmentation", "a segmentation"),
 }
+MAX_PIXELS = 2**28  # 16384 x 16384, the largest picture of ComfyUI
 
 
 def add(commands: Commands) -> None:
@@ -107,6 +109,7 @@ def run(options: argparse.Namespace) -> None:
     indices, known = starting_grid(options, transformer, vqgan)
     height, width = (side * vqgan.factor for side in indices.shape[1:])
     condition = read_condition(options, transformer, (width, height))
+    check_cells(condition.batch_size, *indices.shape[1:])
     indices = indices.repeat(condition.batch_size, 1, 1)  # (B, h, w)
     known = known.repeat(condition.batch_size, 1, 1)
     if options.image is not None:
@@ -199,6 +202,10 @@ def starting_grid(options: argparse.Namespace, transformer: Transformer, vqgan: 
     rows, columns = transformer.config.grid
     factor = vqgan.factor
     width, height = options.width or columns * factor, options.height or rows * factor
+    if width * height > MAX_PIXELS:
+        raise TamingError(
+            f"{width}x{height} px are more than the limit of {MAX_PIXELS} pixels. Draw a smaller picture."
+        )
     if options.image is not None:
         size_px = (width, height) if options.width or options.height else None
         pixels = crop_to_cells(read_picture(options.image, size_px), factor, options.image.name)
@@ -208,5 +215,6 @@ def starting_grid(options: argparse.Namespace, transformer: Transformer, vqgan: 
         raise TamingError(f"{width}x{height} px is less than one token, {factor}x{factor} px.")
     if width % factor or height % factor:
         log.warning("%dx%d px cut to multiples of %d px.", width, height, factor)
+    check_cells(options.batch_size or 1, height // factor, width // factor)
     indices = torch.zeros(1, height // factor, width // factor, dtype=torch.int64)
     return indices, torch.zeros_like(indices, dtype=torch.bool)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..errors import ConditionError
+from ..wording import shorten
 from .prefix import FixedPrefix, Prefix
 
 if TYPE_CHECKING:
     from ..models.transformer import Transformer
 
 log = logging.getLogger(__name__)
+
+MAX_BATCH_SIZE = 2**20
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,11 @@ class Condition:
         """The same condition for a batch: one is repeated for every item, labels and prompts take turns.
 
         Raises:
-            ConditionError: several of another kind (maps, boxes, contexts), and not one for each item.
+            ConditionError: several of another kind (maps, boxes, contexts), and not one for each item; or a batch of a
+                size that there cannot be.
         """
+        if not 1 <= batch_size <= MAX_BATCH_SIZE:
+            raise ConditionError(f"batch_size is {shorten(batch_size)}; it must be from 1 to {MAX_BATCH_SIZE}.")
         if self.batch_size == batch_size:
             return self
         if self.batch_size != 1:

@@ -90,7 +90,7 @@ def labels_from_boxes(boxes: Sequence[Box], background: int, height: int, width:
 
 def picture_of_labels(labels: Tensor, vocabulary: Vocabulary) -> Tensor:
     """The picture, (B, H, W, 3) in [0, 1], of labels, (B, H, W): what `labels_from_picture` reads."""
-    return torch.tensor(vocabulary.colors)[labels] / 255
+    return (torch.tensor(vocabulary.colors) / 255)[labels]
 
 
 def one_hot(labels: Tensor, num_labels: int) -> Tensor:

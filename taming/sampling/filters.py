@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..wording import shorten
 
 if TYPE_CHECKING:
     from ..models.transformer import Transformer
 
 # What a model recommends that does not say so itself; the scale is for models with a null condition.
 TOP_K, TOP_P, GUIDANCE_SCALE = 100, 0.95, 3.0
+MAX_SETTING = 1e9  # of a temperature, a number of tokens, a scale: what is more overflows somewhere
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,13 @@ class SamplingOptions:
     guidance_scale: float = 1.0  # push away from the null condition; 1 = off
 
     def __post_init__(self) -> None:
-        limits = {"temperature": math.inf, "top_k": math.inf, "top_p": 1.0, "min_p": 1.0, "guidance_scale": math.inf}
-        for name, limit in limits.items():
+        limits = {"temperature": MAX_SETTING, "top_k": MAX_SETTING, "top_p": 1.0, "min_p": 1.0}
+        for name, limit in {**limits, "guidance_scale": MAX_SETTING}.items():
             value = getattr(self, name)
             is_number = issubclass(type(value), Integral if name == "top_k" else Real)
-            if not (is_number and math.isfinite(value) and 0 <= value <= limit):
-                allowed = "0 or more" if limit == math.inf else f"from 0 to {limit:g}"
+            if not (is_number and 0 <= value <= limit):  # NaN is not
                 number = "a whole number" if name == "top_k" else "a number"
-                raise ConfigError(f"{name} is {value}; it must be {number} {allowed}.")
+                raise ConfigError(f"{name} is {shorten(value)}; it must be {number} from 0 to {limit:g}.")
 
     def __str__(self) -> str:
         names = ("temperature", "top_k", "top_p", *(("min_p",) if self.min_p else ()), "guidance_scale")

@@ -9,6 +9,8 @@ from ..errors import ConfigError
 from ..models import TransformerConfig, VQModelConfig
 from .loss_settings import TransformerLoss, VQGANLoss
 
+MAX_PIXELS = 2**30  # trained on at a time; they alone take 13 GB
+
 
 @dataclass(frozen=True)
 class DataSettings:
@@ -110,6 +112,13 @@ class Recipe:
                 raise ConfigError(
                     f"phases: crop_px {phase.crop_px} is larger than the pictures, data.size_px {self.data.size_px}. "
                     "Crop less, or train on larger pictures."
+                )
+            pixels = -(-phase.batch_size // self.accumulate) * (phase.crop_px or self.data.size_px) ** 2
+            if pixels > MAX_PIXELS:
+                raise ConfigError(
+                    f"phases: {phase.batch_size} pictures of {phase.crop_px or self.data.size_px} px in a step are "
+                    f"{pixels} pixels at a time, more than the limit of {MAX_PIXELS}. Use a smaller batch_size or "
+                    "size_px, or a larger accumulate."
                 )
         if self.ema_decay >= 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}; it must be below 1. 0.999 is usual.")

@@ -1,0 +1,62 @@
+"""Numbers out of their limits are refused: the host checks those that are typed in, not those that come over a link."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from typing import SupportsFloat, SupportsIndex
+
+from comfy_api.latest import io
+
+from ..taming.errors import TamingError
+from ..taming.wording import shorten
+
+
+def within_limits(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """Have `node` refuse, before it does anything, numbers out of the limits that its schema has for the editor."""
+    execute = node.execute.__func__
+    signature = inspect.signature(execute)
+
+    @functools.wraps(execute)
+    def execute_within_limits(cls: type[io.ComfyNode], *args: object, **kwargs: object) -> io.NodeOutput:
+        given = signature.bind(cls, *args, **kwargs)
+        for number in cls.define_schema().inputs:
+            if isinstance(number, (io.Int.Input, io.Float.Input)) and number.id in given.arguments:
+                given.arguments[number.id] = read_number(number, given.arguments[number.id])
+        return execute(*given.args, **given.kwargs)
+
+    node.execute = classmethod(execute_within_limits)
+    return node
+
+
+def read_number(number: io.Int.Input | io.Float.Input, value: object) -> float:
+    """`value` as the number that the input takes.
+
+    Raises: TamingError, naming the input, if it is none within its limits.
+    """
+    is_whole = isinstance(number, io.Int.Input)
+    try:
+        found = _whole(value) if is_whole else _real(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of a tensor with several
+        found = None
+    if found is None or not number.min <= found <= number.max:  # NaN is not either
+        allowed = f"a whole number from {number.min} to {number.max}"
+        if not is_whole:
+            allowed = f"a number from {number.min:g} to {number.max:g}"
+        raise TamingError(f"{number.id} is {shorten(value)}; it must be {allowed}.")
+    return found
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, SupportsIndex):
+        return operator.index(value)
+    raise TypeError
+
+
+def _real(value: object) -> float:
+    if isinstance(value, SupportsFloat):  # a text is not
+        return float(value)
+    raise TypeError

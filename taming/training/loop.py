@@ -28,13 +28,13 @@ from .batches import step_rng
 from .datasets import Data
 from .diagnosis import Watch, advise_memory, remark
 from .memory import is_out_of_memory
+from .optimizers import rate_at
 from .plugged import check_plugged
 from .precision import ScaledSteps, autocast, check_precision
 from .processes import Processes, average_figures, average_gradients, find_processes
 from .recipe import Recipe
 from .resume import BegunRun, check_model, check_recipe, model_config, report_length
 from .run_folder import run_folder
-from .schedules import rate_at
 from .sources import check_sources, read_sources
 from .state import LOG_FILE, MODEL_FILE, STATE_FILE, read_state, save_state
 

@@ -1,4 +1,4 @@
-"""The optimizer of every task: AdamW, and what its weight decay is for."""
+"""The optimizer of every task: AdamW, what its weight decay is for, and its learning rate."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from .recipe import Optimizer
+from .schedules import learning_rate
 
 
 def adamw(module: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
@@ -24,3 +25,15 @@ def adamw(module: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
     others = [p for p in trained if id(p) not in chosen]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, **options)
+
+
+def rate_at(settings: Optimizer, step: int, num_steps: int) -> float:
+    """The learning rate of `step` in a run of `num_steps` by the optimizer section of a recipe."""
+    return learning_rate(
+        step,
+        num_steps,
+        peak=settings.lr,
+        final=settings.final_lr,
+        warmup_steps=settings.warmup_steps,
+        kind=settings.schedule,
+    )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ConfigError
-from .recipe import Optimizer
 
 LearningRateKind = Literal["cosine", "constant"]
 
@@ -29,18 +28,6 @@ def learning_rate(
         return peak
     progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
     return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def rate_at(settings: Optimizer, step: int, num_steps: int) -> float:
-    """The learning rate of `step` in a run of `num_steps` by the optimizer section of a recipe."""
-    return learning_rate(
-        step,
-        num_steps,
-        peak=settings.lr,
-        final=settings.final_lr,
-        warmup_steps=settings.warmup_steps,
-        kind=settings.schedule,
-    )
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from short_runs import differences, make_task, read_state
 from taming.errors import ConfigError, TrainingError
 from taming.training.length import with_num_steps
 from taming.training.loop import train
+from taming.training.optimizers import rate_at
 from taming.training.recipe import Recipe, read_recipe
 from taming.training.resume import check_run, in_words
-from taming.training.schedules import rate_at
 
 CONSTANT = {"lr": 2e-3, "schedule": "constant"}
 PHASE = {"batch_size": 2, "crop_px": 16}

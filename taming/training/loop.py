@@ -284,7 +284,7 @@ class Run:
     def _restore(self) -> dict[str, str]:
         """Take up what is in the folder; returns hashes of what the run learns from."""
         path = self.out / STATE_FILE
-        state = read_state(path)
+        state = read_state(path, self.recipe.task)
         has_model = (self.out / MODEL_FILE).is_file()
         if state is None:
             self.has_older_model = has_model  # of a run whose state was deleted

@@ -69,7 +69,7 @@ def check_run(recipe: Recipe, out: Path) -> BegunRun | None:
     Raises: TamingError if its state is damaged, or `recipe` is another than it began with.
     """
     path = out / STATE_FILE
-    state = read_state(path, with_weights=False)
+    state = read_state(path, recipe.task, with_weights=False)
     if state is None:
         return None
     begun = BegunRun.of(state, path)
@@ -139,9 +139,9 @@ def refusal(out: Path, recipe: Recipe, changes: Mapping[str, str]) -> str:
     if len(changes) > MOST_NAMED:
         named.append(f"and {len(changes) - MOST_NAMED} more")
     old, new = ("values", "ones") if len(changes) > 1 else ("value", "one")
-    model = out / MODEL_FILE
-    has_model = model.is_file() and not any(re.match(r"(task|first_stage)$|model\b", name) for name in changes)
-    beginning = f", with {start_from(model, recipe.task)} to begin with what it has learned" if has_model else ""
+    fits = not any(re.match(r"(task|first_stage)$|model\b", name) for name in changes)
+    override = start_from(out / MODEL_FILE, recipe.task) if fits else ""
+    beginning = f", with {override} to begin with what it has learned" if override else ""
     return (
         f"{out} holds a run of another recipe: {'; '.join(named)}. Give the old {old} back to go on with it; or, for "
         f"the new {new}, give the run a new folder{beginning}."

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.read import DAMAGED_PICKLE
+from ..checkpoints.metadata import METADATA_KEY
+from ..checkpoints.read import DAMAGED_PICKLE, read_metadata
 from ..errors import CheckpointError
 from ..wording import shorten
 from .recipe import Recipe
@@ -47,8 +48,8 @@ def save_state(state: dict[str, Any], recipe: Recipe, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read_state(path: Path, *, with_weights: bool = True) -> dict[str, Any] | None:
-    """The state at `path`, on the CPU; None where there is none.
+def read_state(path: Path, task: str, *, with_weights: bool = True) -> dict[str, Any] | None:
+    """The state of a run of `task` at `path`, on the CPU; None where there is none.
 
     Without weights its tensors stay in the file, unread and unchecked: for a look at the rest, which costs nothing.
 
@@ -65,7 +66,7 @@ def read_state(path: Path, *, with_weights: bool = True) -> dict[str, Any] | Non
             state, found = None, "is damaged, or holds something else than the state of a run"
         if found is None:
             return state
-    raise CheckpointError(f"The state {path} {found}: the run cannot go on from it. {_advice(path)}")
+    raise CheckpointError(f"The state {path} {found}: the run cannot go on from it. {_advice(path, task)}")
 
 
 def _look_at(path: Path, check_all: bool) -> str | None:
@@ -101,13 +102,15 @@ def _look_into(state: object) -> str | None:
     return f"holds no state of a run (it lacks {', '.join(wrong)}; found {shorten(list(state)[:4])})"
 
 
-def _advice(path: Path) -> str:
+def _advice(path: Path, task: str) -> str:
     advice = "Rename or delete it, and the run begins anew; or give the run a new folder."
-    model = path.with_name(MODEL_FILE)
-    return f"{advice} With {start_from(model)} it begins with the model that is there." if model.is_file() else advice
+    override = start_from(path.with_name(MODEL_FILE), task)
+    return f"{advice} With {override} it begins with the model that is there." if override else advice
 
 
-def start_from(model: Path, task: str = "") -> str:
-    """The override with which a run of `task` begins with the weights in the file `model`."""
+def start_from(model: Path, task: str) -> str:
+    """The override with which a run of `task` begins with the weights in the file `model`; empty if it cannot."""
+    if METADATA_KEY not in read_metadata(model):  # it is not there, or holds layers that no file describes
+        return ""
     name, value = "first_stage" if task == "vqgan_decoder" else "init_from", model.as_posix()
     return f'{name}="{value}"' if " " in value else f"{name}={value}"

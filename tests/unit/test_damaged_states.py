@@ -130,6 +130,23 @@ def test_what_the_message_advises_works(run, scenes):
     assert read_state(out.parent / "further")["step"] == 5
 
 
+def test_a_decoder_is_begun_with_by_another_setting(run_folder, scenes):
+    """It would not look at init_from."""
+    recipe, out = read_recipe(str(write_recipe(run_folder, "vqgan_decoder"))), run_folder / "run"
+    train(make_task(recipe, scenes), recipe, out)
+    (out / "state.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=f" first_stage={(out / 'model.safetensors').as_posix()} "):
+        check_run(recipe, out)
+
+
+def test_a_damaged_model_is_not_advised_to_begin_with(run):
+    recipe, out = run
+    for name in ("state.pt", "model.safetensors"):
+        (out / name).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="or give the run a new folder.$"):
+        check_run(recipe, out)
+
+
 def test_a_state_of_another_version_is_told_as_such(run, scenes):
     recipe, out = run
     state = read_state(out)
@@ -169,7 +186,7 @@ def test_looking_at_a_run_reads_no_weights(run):
     begun = check_run(recipe, out)
     assert begun is not None and begun.step == 5
     with pytest.raises(CheckpointError, match="checksum"):
-        read_checked_state(out / "state.pt")
+        read_checked_state(out / "state.pt", "vqgan")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")

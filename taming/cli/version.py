@@ -12,7 +12,10 @@ NAME = "taming-tokens"
 
 def find_version() -> str:
     """The version in pyproject.toml beside the library, else that of the installed package; "unknown" without both."""
-    text = PYPROJECT.read_text(encoding="utf-8") if PYPROJECT.is_file() else ""
+    try:
+        text = PYPROJECT.read_text(encoding="utf-8")
+    except OSError:  # it is not there, or not for everyone to read
+        text = ""
     match = re.search(r'^version = "([^"]+)"$', text, re.MULTILINE)
     if match and f'name = "{NAME}"' in text:
         return match[1]

@@ -39,8 +39,8 @@ def test_two_processes_have_the_losses_of_one(quantizer, tmp_path):
     together, other = train(tmp_path / "two", 2, **changes)
     assert [row["step"] for row in together] == [1, 2, 3, 4]
     for mine, theirs in zip(alone, together, strict=True):
-        assert theirs["l1"] == pytest.approx(mine["l1"], rel=1e-4)
-        assert theirs["psnr"] == pytest.approx(mine["psnr"], rel=1e-3)
+        assert theirs["l1"] == pytest.approx(mine["l1"], rel=1e-3)  # a latent between two codes may go to either
+        assert theirs["psnr"] == pytest.approx(mine["psnr"], rel=5e-3)
     name = "decoder.conv_out.weight"
     torch.testing.assert_close(other["modules"]["vqgan"][name], state["modules"]["vqgan"][name], rtol=1e-2, atol=1e-4)
 

@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> None:
     from ..training.processes import find_processes
     from ..training.recipe import read_recipe
     from ..training.resume import check_run
+    from ..training.run_folder import run_folder
 
     if options.workers < 1:
         raise TamingError(f"--workers is {options.workers}; it must be 1 or more.")
@@ -38,13 +39,14 @@ def run(options: argparse.Namespace) -> None:
     recipe = read_recipe(options.recipe, options.overrides)
     if not options.overwrite:
         check_run_folder(options.out, TAKEN)
-    check_run(recipe, options.out)  # before minutes go into the data
-    processes = find_processes(options.device)
-    cache = options.out.parent / "cache"
-    if processes.rank != 0:
-        processes.wait()  # until the first has made the caches
-    data = open_data(recipe.data, cache, options.workers)
-    task = make_task(recipe, data, cache, processes.device)
-    if processes.rank == 0:
-        processes.wait()
-    train(task, recipe, options.out, processes=processes)
+    check_run(recipe, options.out)  # this and the folder before minutes go into the data
+    with run_folder(options.out):
+        processes = find_processes(options.device)
+        cache = options.out.parent / "cache"
+        if processes.rank != 0:
+            processes.wait()  # until the first has made the caches
+        data = open_data(recipe.data, cache, options.workers)
+        task = make_task(recipe, data, cache, processes.device)
+        if processes.rank == 0:
+            processes.wait()
+        train(task, recipe, options.out, processes=processes)

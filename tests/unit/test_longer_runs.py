@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from recipes import RECIPES, VQGAN, write_recipe
+from recipes import RECIPES, SIZE_PX, VQGAN, write_recipe
 from short_runs import differences, make_task, read_state
+from taming.cli import main
 from taming.errors import ConfigError, TrainingError
 from taming.training.length import with_num_steps
 from taming.training.loop import train
@@ -250,3 +251,20 @@ def test_a_folder_in_which_nothing_can_be_written_is_refused_before_the_first_st
         with pytest.raises(ConfigError, match=r"The run's folder .*file.* cannot be written: .*Give the run another"):
             train(make_task(recipe, scenes), recipe, out, lambda step, figures: steps.append(step))
     assert steps == []
+
+
+@pytest.mark.parametrize("wrong", ["loss.codes=4", "model.nope=1", "data.folder=nowhere", "first_stage=x"])
+def test_a_recipe_that_the_command_line_refuses_leaves_no_folder(wrong, tmp_path, capsys):
+    recipe = write_recipe(tmp_path, "vqgan", data={"count": 4, "held_out": 2, "size_px": SIZE_PX})
+    out = tmp_path / "runs" / "run"
+    assert main(["train", str(recipe), wrong, "--out", str(out), "--device", "cpu", "--workers", "1"]) == 1
+    assert capsys.readouterr().err.startswith("error: ") and not out.exists()
+
+
+def test_the_command_line_looks_at_the_folder_before_it_makes_data(tmp_path, capsys):
+    """It rendered thousands of scenes first, and then said [Errno 20]."""
+    (tmp_path / "file").write_text("something else")
+    recipe = write_recipe(tmp_path, "vqgan", data={"count": 4, "held_out": 2, "size_px": SIZE_PX})
+    out = tmp_path / "file" / "run"
+    assert main(["train", str(recipe), "--out", str(out), "--device", "cpu", "--workers", "1"]) == 1
+    assert capsys.readouterr().err.startswith(f"error: The run's folder {out} cannot be written: Not a directory.")

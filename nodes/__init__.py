@@ -12,10 +12,9 @@ from .conditions import TamingClassCondition, TamingPromptCondition
 from .edits import TamingForgetTokens, TamingPadTokens
 from .host_events import report_warnings
 from .host_folders import register_folders
-from .inputs import refuse_unknown
+from .inputs import check_inputs
 from .loaders import TamingLoadTransformer, TamingLoadVQGAN
 from .maps import TamingImageCondition
-from .number_limits import within_limits
 from .recipes import TamingRecipe
 from .sample import TamingSample
 from .save import TamingSaveTransformer, TamingSaveVQGAN
@@ -58,4 +57,4 @@ class TamingExtension(ComfyExtension):
             TamingSaveVQGAN,
             TamingSaveTransformer,
         ]
-        return [refuse_unknown(within_limits(node)) for node in nodes]
+        return [check_inputs(node) for node in nodes]

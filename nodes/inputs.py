@@ -1,33 +1,75 @@
-"""Inputs that a node does not have: the host passes links to them on, which would end in an error of Python's own."""
+"""Inputs that a node cannot take are refused in words: the host passes on whatever comes over a link."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import operator
+from typing import SupportsFloat, SupportsIndex
 
 from comfy_api.latest import io
 
 from ..taming.errors import TamingError
+from ..taming.wording import shorten
 
 
-def refuse_unknown(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """The same `node`, which from now on says in words that it does not have an input.
+def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """Have `node` refuse, before it does anything, inputs it does not have and numbers out of their limits.
 
-    Such a link comes with a workflow of a later version, or a misspelled name in a prompt by API.
+    The limits are those that its schema has for the editor; the host checks them where a number is typed in. An input
+    that it does not have comes with a workflow of a later version, or a misspelled name in a prompt by API.
     """
     execute = node.execute.__func__  # of the class method
-    known = list(inspect.signature(node.execute).parameters)
+    signature = inspect.signature(execute)
+    _, *known = signature.parameters
 
     @functools.wraps(execute)
-    def checked(cls: type[io.ComfyNode], *values: object, **inputs: object) -> io.NodeOutput:
-        unknown = [name for name in inputs if name not in known]
+    def execute_checked(cls: type[io.ComfyNode], *args: object, **kwargs: object) -> io.NodeOutput:
+        schema = cls.define_schema()
+        unknown = [name for name in kwargs if name not in known]
         if unknown:
-            title = node.define_schema().display_name
             raise TamingError(
-                f"{title} has no input {', '.join(unknown)}, but something is connected to it. Its inputs are "
-                f"{', '.join(known)}. Correct the name, or update the pack if the workflow is of a later version."
+                f"{schema.display_name} has no input {', '.join(unknown)}, but something is connected to it. Its "
+                f"inputs are {', '.join(known)}. Correct the name, or update the pack if the workflow is of a later "
+                "version."
             )
-        return execute(cls, *values, **inputs)
+        given = signature.bind(cls, *args, **kwargs)
+        for number in schema.inputs:
+            if isinstance(number, (io.Int.Input, io.Float.Input)) and number.id in given.arguments:
+                given.arguments[number.id] = read_number(number, given.arguments[number.id])
+        return execute(*given.args, **given.kwargs)
 
-    node.execute = classmethod(checked)
+    node.execute = classmethod(execute_checked)
     return node
+
+
+def read_number(number: io.Int.Input | io.Float.Input, value: object) -> float:
+    """`value` as the number that the input takes.
+
+    Raises: TamingError, naming the input, if it is none within its limits.
+    """
+    is_whole = isinstance(number, io.Int.Input)
+    try:
+        found = _whole(value) if is_whole else _real(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of a tensor with several
+        found = None
+    if found is None or not number.min <= found <= number.max:  # NaN is not either
+        allowed = f"a whole number from {number.min} to {number.max}"
+        if not is_whole:
+            allowed = f"a number from {number.min:g} to {number.max:g}"
+        raise TamingError(f"{number.id} is {shorten(value)}; it must be {allowed}.")
+    return found
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, SupportsIndex):
+        return operator.index(value)
+    raise TypeError
+
+
+def _real(value: object) -> float:
+    if isinstance(value, SupportsFloat):  # a text is not
+        return float(value)
+    raise TypeError

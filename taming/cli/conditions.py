@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,9 @@ def read_condition(options: argparse.Namespace, transformer: Transformer, size_p
     given: dict[str, Any] = {"label": options.label, "prompt": options.prompt, "negative": options.negative}
     config = transformer.config.condition
     names = (*given, "segmentation", "depth", "boxes")
-    check_kind(config, {name for name in names if getattr(options, name) is not None})  # before a file is read
+    told = {name for name in names if getattr(options, name) is not None}
+    check_told(transformer, told)  # this and the kind before a file is read
+    check_kind(config, told)
     if options.segmentation is not None:
         name = options.palette or config.vocabulary
         if not name:
@@ -56,21 +57,20 @@ def read_condition(options: argparse.Namespace, transformer: Transformer, size_p
         given["depth"] = depth_from_picture(_as_image(options.depth, size_px))
     if options.boxes is not None:
         given["boxes"] = read_boxes(options.boxes, transformer)
-    check_told(transformer, given)
     return get_condition(transformer, **given, batch_size=options.batch_size)
 
 
-def check_told(transformer: Transformer, given: Mapping[str, object]) -> None:
-    """Raise ConditionError if the transformer has to be told what no option of the command `given` tells."""
+def check_told(transformer: Transformer, told: set[str]) -> None:
+    """Raise ConditionError if the transformer has to be told what none of the options in `told` tells."""
     config = transformer.config.condition
     needs_text = transformer.config.context_dim is not None and not config.null_context
     if needs_text or config.kind == "image":
-        told = "the vectors of a text encoder (context)" if needs_text else "a picture (image)"
+        missing = "the vectors of a text encoder (context)" if needs_text else "a picture (image)"
         raise ConditionError(
-            f"The model draws by {told}, for which this command has no option: use the nodes, or get_condition in "
+            f"The model draws by {missing}, for which this command has no option: use the nodes, or get_condition in "
             "Python."
         )
-    if config.kind in ("boxes", *MAP_KINDS) and given.get(config.kind) is None:
+    if config.kind in ("boxes", *MAP_KINDS) and config.kind not in told:
         raise ConditionError(f"The model draws by {config.kind} and was given none. Give it --{config.kind}.")
 
 

@@ -36,10 +36,10 @@ def run(options: argparse.Namespace) -> None:
 
     from ..checkpoints import convert_checkpoint
 
-    check_out(options.file, options.out, options.overwrite)
     if options.out.suffix.lower() in OTHER_SUFFIXES:
         name = options.out.with_suffix(".safetensors")
         raise TamingError(f"--out is {options.out}, but convert writes safetensors. Give --out {name}")
+    check_out(options.file, options.out, options.overwrite)
     dtype = None if options.dtype is None else getattr(torch, options.dtype)
     convert_checkpoint(options.file, options.out, dtype, part=options.part)
     print(options.out)

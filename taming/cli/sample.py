@@ -26,6 +26,7 @@ from ..sampling import (
     sampling_threads,
 )
 from ..user_text import user_path
+from ..wording import shorten
 from .conditions import add_conditions, read_condition
 from .options import EMBEDDED_TRANSFORMER, TAKEN, Commands, add_out_folder
 from .pictures import check_pictures, crop_to_cells, read_mask, read_picture, write_picture
@@ -145,9 +146,9 @@ def check_numbers(options: argparse.Namespace) -> None:
     for name in ("batch_size", "width", "height", "patch"):
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise TamingError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
+            raise TamingError(f"--{name.replace('_', '-')} is {shorten(value)}; it must be 1 or more.")
     if not 0 <= options.seed < 2**64:
-        raise TamingError(f"--seed is {options.seed}; it must be from 0 to {2**64 - 1}.")
+        raise TamingError(f"--seed is {shorten(options.seed)}; it must be from 0 to {2**64 - 1}.")
     replace(SamplingOptions(), **given_settings(options))  # refuses numbers that are none
     for name, (needed, what) in NEEDS.items():
         if getattr(options, name) not in (None, DEFAULTS.get(name)) and getattr(options, needed) is None:

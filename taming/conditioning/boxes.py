@@ -15,10 +15,12 @@ from numbers import Integral
 import torch
 
 from ..errors import ConditionError, ConfigError, TokensError
+from ..wording import shorten
 
 Rectangle = tuple[float, float, float, float]  # x and y of the upper left corner, width, height
 WHOLE_PICTURE: Rectangle = (0.0, 0.0, 1.0, 1.0)
 
+_MAX_LENGTH = 1e9  # what is more is a mistake, and overflows somewhere
 _CROP_SLACK = 1e-6  # a crop computed in single precision may miss the picture's edge by its rounding error
 _GROUP_BIT, _OCCLUDED_BIT, _DEPICTION_BIT, _INSIDE_BIT = 1, 2, 4, 8
 
@@ -155,8 +157,12 @@ def _check_box(format: BoxFormat, box: Box, name: str) -> None:
     """Raise ConditionError for a box that the transformer cannot be told about; `name` says which one it is."""
     if not isinstance(box.label, Integral) or not 0 <= box.label < format.num_classes:
         raise ConditionError(
-            f"{name} is of class {box.label!r}, which this transformer does not have. "
+            f"{name} is of class {shorten(box.label)}, which this transformer does not have. "
             f"Use a class number, 0 to {format.num_classes - 1}."
+        )
+    if any(_MAX_LENGTH < abs(length) < math.inf for length in _rectangle(box)):  # also what no float holds
+        raise ConditionError(
+            f"{name} has {shorten(_rectangle(box))} for x, y, width and height. Give fractions of the picture, 0 to 1."
         )
     place = f"x {box.x:g}, y {box.y:g}, width {box.width:g}, height {box.height:g}"
     if not all(map(math.isfinite, _rectangle(box))) or box.width <= 0 or box.height <= 0:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConditionError
+from ..wording import shorten
 from .boxes import Box, shuffle_boxes
 from .condition import Condition
 from .config import MAP_KINDS, ConditionConfig
@@ -171,7 +172,7 @@ def _as_layouts(boxes: Layouts) -> list[Sequence[Box]]:
         if wrong:
             raise ConditionError(
                 f"boxes must be a list of taming.conditioning.Box, or such a list for each item of the batch; found "
-                f"{wrong[0]!r:.80}."
+                f"{shorten(wrong[0])}."
             )
     return [layout for layout in entries if isinstance(layout, Sequence)]
 
@@ -233,9 +234,9 @@ def _check_types(given: dict[str, Any], batch_size: int | None) -> None:
         prompts = prompts if isinstance(prompts, Iterable) and not isinstance(prompts, str) else [prompts]
         wrong = [each for each in prompts if not isinstance(each, str | None)]
         if wrong:
-            raise ConditionError(f"{name} must be a text, or a list of texts; found {wrong[0]!r:.80}.")
+            raise ConditionError(f"{name} must be a text, or a list of texts; found {shorten(wrong[0])}.")
     if batch_size is not None and not (isinstance(batch_size, Integral) and batch_size >= 1):
-        raise ConditionError(f"batch_size is {batch_size!r}; it must be a whole number of 1 or more.")
+        raise ConditionError(f"batch_size is {shorten(batch_size)}; it must be a whole number of 1 or more.")
 
 
 def _with_context(condition: Condition, context: Tensor | None) -> Condition:

@@ -11,6 +11,7 @@ from typing import SupportsIndex
 
 from ..errors import ConditionError
 from ..user_text import split_pieces, unquote
+from ..wording import shorten
 from .config import ConditionConfig
 from .vocabularies import Vocabulary
 
@@ -58,7 +59,7 @@ def _one_label(label: object) -> Label:
         return operator.index(label)  # pyright: ignore[reportArgumentType]
     except TypeError as error:
         raise ConditionError(
-            f"A label is the name or the number of a class; found {label!r:.80}, a {type(label).__name__}."
+            f"A label is the name or the number of a class; found {shorten(label)}, a {type(label).__name__}."
         ) from error
 
 
@@ -97,7 +98,7 @@ def vocabulary_label(vocabulary: Vocabulary, label: Label) -> int:
     number, count = _number_among(vocabulary.names, label), len(vocabulary.names)
     if number is None or not 0 <= number < count:
         known = f"{_hint(vocabulary.names, label)} {_known(vocabulary.names, count)}"
-        raise ConditionError(f"The palette {vocabulary.name!r} has no class {label!r}.{known}")
+        raise ConditionError(f"The palette {vocabulary.name!r} has no class {quote_label(label)}.{known}")
     return number
 
 
@@ -125,13 +126,13 @@ def _find_label(config: ConditionConfig, vocab_size: int, label: Label) -> int:
     number = label_number(config, label)
     if number is None or not 0 <= number < (config.num_labels or vocab_size):
         known = f"{_hint(config.names, label)} {known_labels(config, vocab_size)}"
-        raise ConditionError(f"This transformer has no class {label!r:.80}.{known}")
+        raise ConditionError(f"This transformer has no class {quote_label(label)}.{known}")
     return number
 
 
 def _hint(names: Sequence[str], label: Label) -> str:
     normal = [_normal(name) for name in names]
-    close = get_close_matches(_normal(str(label)), normal, n=1)
+    close = get_close_matches(_normal(label if isinstance(label, str) else shorten(label)), normal, n=1)
     return f" Did you mean {names[normal.index(close[0])]!r}?" if close else ""
 
 
@@ -154,6 +155,11 @@ def _normal(name: str) -> str:
 
 
 FORMS: tuple[Callable[[str], str], ...] = (_plain, _spaced, _normal)  # by which labels are names, the nearest first
+
+
+def quote_label(label: Label) -> str:
+    """`label` as errors quote it: a name in its own script, a number of any length; cut to 80 characters."""
+    return f"{label!r:.80}" if isinstance(label, str) else shorten(label)
 
 
 def known_labels(config: ConditionConfig, vocab_size: int) -> str:

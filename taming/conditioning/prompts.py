@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import ConditionError
 from .config import ConditionConfig
-from .labels import Labels, known_labels, label_number, split_labels
+from .labels import Labels, known_labels, label_number, quote_label, split_labels
 from .words import NULL, PAD, ParsedPrompt, WordList
 
 _SHOWN = 8  # words in a message
@@ -54,7 +54,9 @@ def label_prompts(config: ConditionConfig, label: Labels) -> list[str]:
             prompts.append(config.class_prompts[number])
         else:
             classes = known_labels(config, 0) if config.class_prompts else "It has none."
-            raise ConditionError(f"This transformer has no class {part!r}: give it a prompt in words. {classes}")
+            raise ConditionError(
+                f"This transformer has no class {quote_label(part)}: give it a prompt in words. {classes}"
+            )
     return prompts
 
 

@@ -183,10 +183,10 @@ def sample_grid(
     `grid`, (h, w), is the one that the transformer was trained on unless another is asked for.
     """
     if grid is not None and not (len(grid) == 2 and all(isinstance(side, Integral) and side > 0 for side in grid)):
-        raise TokensError(f"grid is {grid}; it must be (height, width) in tokens, whole numbers of 1 or more.")
+        raise TokensError(f"grid is {shorten(grid)}; it must be (height, width) in tokens, whole numbers of 1 or more.")
     height, width = grid or condition.transformer.config.grid
     if num_steps is not None and not isinstance(num_steps, Integral):
-        raise TokensError(f"num_steps is {num_steps!r}; it must be a whole number.")
+        raise TokensError(f"num_steps is {shorten(num_steps)}; it must be a whole number.")
     check_cells(condition.batch_size, height, width)
     if num_steps is not None and not 0 <= num_steps <= height * width:
         raise TokensError(

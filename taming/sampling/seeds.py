@@ -9,7 +9,8 @@ from typing import SupportsIndex
 import torch
 from torch import Tensor
 
-from ..errors import TamingError
+from ..errors import ConfigError
+from ..wording import shorten
 
 _MASK_64 = 2**64 - 1
 _CHOICE_STREAM, _ROW_STREAM = 1, 2  # independent of each other and of the items, under one seed
@@ -22,14 +23,14 @@ def check_seed(seed: SupportsIndex) -> int:
     """`seed`, a whole number of any kind (numpy's too), as an int. Below 0 down to -2**63 it wraps around, as in torch.
 
     Raises:
-        TamingError: it is no whole number, or has more than 64 bits.
+        ConfigError: it is no whole number, or has more than 64 bits.
     """
     try:
         number = operator.index(seed)
     except TypeError:
         number = None
     if number is None or not -(2**63) <= number <= _MASK_64:
-        raise TamingError(f"seed is {seed!r:.80}; it must be a whole number from 0 to {_MASK_64}.")
+        raise ConfigError(f"seed is {shorten(seed)}; it must be a whole number from 0 to {_MASK_64}.")
     return number
 
 

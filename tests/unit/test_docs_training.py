@@ -8,7 +8,7 @@ import json
 import re
 import runpy
 import shlex
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from taming.cli import COMMANDS
 from taming.configs import config_from_dict, preset_names
 from taming.models import TransformerConfig, VQModelConfig
 from taming.training import diagnosis
-from taming.training.recipe import ConditionSettings, DataSettings, Optimizer, Recipe, read_recipe
+from taming.training.recipe import ConditionSettings, DataSettings, Optimizer, Phase, Recipe, read_recipe
 from taming.training.state import MAY_CHANGE
 from taming.training.transformer import TransformerLoss
 from taming.training.vqgan import VQGANLoss
@@ -104,9 +104,16 @@ def test_the_page_knows_every_preset_for_ones_own_pictures():
 
 def test_the_table_of_symptoms_has_every_warning_and_turns_the_same_knobs():
     table = PAGE[PAGE.index("| symptom |") : PAGE.index("A run that stops with a diagnosis")]
-    for sign, advice in diagnosis.ADVICE.items():
-        for section, name in KNOB.findall(advice):
-            assert f"{section}.{name}" in table, f"{sign}: {section}.{name}"
+    watch = diagnosis.Watch("loss", is_adversarial=True)
+    diverged = [watch.look({"loss": float(step > 300)}) for step in range(600)]
+    own_model = Recipe("vqgan", Optimizer(1e-4), (Phase(1, 1),), {})
+    recipes = (None, own_model, *(replace(own_model, model={"quantizer": name}) for name in ("vq", "ema")))
+    figures = ({"usage": 0.01}, {"peak": 1e3}, {"weight": 1e9})
+    warnings = [diagnosis.remark(figure, recipe) for figure in figures for recipe in recipes]
+    advice = [*filter(None, diverged), *filter(None, warnings), diagnosis.NOT_FINITE]
+    assert len(advice) > len(warnings) == len(figures) * len(recipes)
+    knobs = {f"{section}.{name}" for text in advice for section, name in KNOB.findall(text)}
+    assert len(knobs) > 6 and [knob for knob in sorted(knobs) if knob not in table] == []
     for words in ("became NaN or infinite", "grew from", "Out of memory: going on with"):
         assert words in table
     assert f"{diagnosis.LOW_USAGE:g}" in table and f"{diagnosis.MAX_ADAPTIVE_WEIGHT:,.0f}" in table

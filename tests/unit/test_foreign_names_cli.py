@@ -16,8 +16,10 @@ from photos import photo
 from recipes import write_recipe
 from repository import ROOT
 from taming.cli import main
+from taming.file_names import mend_name
 
 NAMES = ("first", FOREIGN, "last \uace0\uc591\uc774")
+RESULTS = {mend_name(name) for name in NAMES}  # every system can have them
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are not UTF-8")
 
@@ -67,11 +69,11 @@ def stems(folder: Path) -> set[str]:
 def test_all_files_are_encoded_and_decoded_and_reconstructed(console: Console, pictures: list[Path], tmp_path: Path):
     """Printing the second file's name ended the command, and the third was not done."""
     assert console.run("encode", *pictures, "--out", tmp_path / "tokens") == 0
-    assert stems(tmp_path / "tokens") == set(NAMES)
+    assert stems(tmp_path / "tokens") == RESULTS
     assert console.run("decode", *sorted((tmp_path / "tokens").iterdir()), "--out", tmp_path / "decoded") == 0
     assert console.run("reconstruct", *pictures, "--out", tmp_path / "again") == 0
-    assert stems(tmp_path / "decoded") == stems(tmp_path / "again") == set(NAMES)
-    assert console.printed.count("caf\\udce9") == 3
+    assert stems(tmp_path / "decoded") == stems(tmp_path / "again") == RESULTS
+    assert console.printed.count("caf- ") == 3
 
 
 def test_a_picture_that_is_not_there_is_named(console: Console, tmp_path: Path):
@@ -94,7 +96,8 @@ def test_weights_are_not_written_where_they_could_not_be_read(console: Console, 
     assert (
         console.run("convert", "embedded/scenes_vqgan.safetensors", "--out", tmp_path / f"{FOREIGN}.safetensors") == 1
     )
-    assert "not UTF-8" in console.errors and list(tmp_path.iterdir()) == []
+    assert "'caf\\udce9" in console.errors and "some systems forbid in names. Leave it out." in console.errors
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_label_that_the_console_cannot_show_is_answered(console: Console, tmp_path: Path):
@@ -106,7 +109,8 @@ def test_a_run_is_not_begun_where_its_model_could_not_be_saved(console: Console,
     """The export at its end was the first to notice."""
     recipe = write_recipe(tmp_path, "vqgan", data={"folder": str(pictures[0].parent), "size_px": 32, "min_px": 16})
     assert console.run("train", recipe, "--device", "cpu", "--out", tmp_path / FOREIGN) == 1
-    assert "not UTF-8" in console.errors and not (tmp_path / FOREIGN).exists()
+    assert "'caf\\udce9" in console.errors and "some systems forbid in names. Leave it out." in console.errors
+    assert not (tmp_path / FOREIGN).exists()
 
 
 def test_pictures_are_trained_on_and_the_one_that_is_not_is_named(

@@ -49,7 +49,7 @@ def test_rows_of_a_wide_grid_that_are_drawn_in_turns_are_made_once(monkeypatch: 
 
 @pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, pytest.param(10**5000, id="endless")])
 def test_a_seed_that_no_generator_takes_is_refused_in_words(seed: int):
-    with pytest.raises(ConfigError, match="^seed is .*; it must be from 0 to 18446744073709551615"):
+    with pytest.raises(ConfigError, match="^seed is .*; it must be a whole number from 0 to 18446744073709551615"):
         CellNoise(seed, range(1), 4, 4, CPU)
     with pytest.raises(ConfigError, match="^seed is "):
         choose_cells((1, 4, 4), 0.5, seed)

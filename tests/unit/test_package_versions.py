@@ -94,7 +94,7 @@ def test_values_that_are_left_open_are_named_wherever_they_stand(tmp_path: Path)
     file.write_text("data:\n  folder: ???\nphases:\n- steps: ???\nseed: 0\n")
     with pytest.raises(ConfigError, match=r"recipe.yaml needs data.folder and phases\[0\].steps"):
         read_preset(str(file))
-    assert read_preset(str(file), ["seed=1"], ("data.folder", "phases[0].steps"))["seed"] == 1
+    assert read_preset(str(file), ["seed=1"], ("data.folder", "phases[0].steps"), {"seed": int})["seed"] == 1
 
 
 def test_a_device_is_found_by_a_torch_that_has_no_accelerator(monkeypatch: pytest.MonkeyPatch):

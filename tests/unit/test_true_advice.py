@@ -34,6 +34,7 @@ FOREIGN = Call(os.path.basename, "an object of somebody's program")
 COMMAND = re.compile(r"[`'](python -m taming .*)[`']")
 SOURCES = [file for folder in ("taming", "nodes") for file in sorted((ROOT / folder).rglob("*.py"))]
 CORE_NODES = {"Load VAE", "Load Checkpoint"}
+CORE_OPTIONS = {"--fp32-vae"}  # of ComfyUI itself
 
 
 def command_in(error: object) -> str:
@@ -256,8 +257,8 @@ def test_every_option_that_a_message_names_is_one():
     for command in COMMANDS:
         command.add(commands)
     options = {option for each in commands.choices.values() for option in each._option_string_actions}
-    named = {name for file in SOURCES for text in messages(file) for name in re.findall(r"--[a-z][a-z-]+", text)}
-    assert {"--vqgan", "--palette", "--image"} <= named <= options
+    named = {name for file in SOURCES for text in messages(file) for name in re.findall(r"--[a-z][a-z0-9-]+", text)}
+    assert {"--vqgan", "--palette", "--overwrite"} <= named <= options | CORE_OPTIONS
 
 
 def test_every_setting_of_a_recipe_that_a_message_names_is_one():

@@ -109,8 +109,9 @@ def test_two_models_of_unknown_names_are_a_question_that_its_advice_answers(tmp_
         load_vqgan(path)
     assert "convert" in str(error.value) and "--part student." in str(error.value)
     for part, weights in (("student.", VQGAN), ("teacher.", AVERAGED)):
-        assert main(["convert", str(path), "--part", part, "--out", str(tmp_path / "out.safetensors")]) == 0
-        assert_holds(load_vqgan(tmp_path / "out.safetensors"), weights)
+        out = tmp_path / f"{part}safetensors"
+        assert main(["convert", str(path), "--part", part, "--out", str(out)]) == 0
+        assert_holds(load_vqgan(out), weights)
     with pytest.raises(UnsupportedCheckpointError, match=r"no model under 'coach.'; found: 'student.', 'teacher.'"):
         convert_checkpoint(path, tmp_path / "out.safetensors", part="coach.")
 

@@ -49,6 +49,8 @@ def test_boxes_come_from_a_file_with_labels_by_name_or_number(box_transformer, t
         ('[{"label": "bird", "x": 0, "y": 0, "width": 1, "height": 1}]', "no class 'bird'"),
         ('[{"label": null, "x": 0, "y": 0, "width": 1, "height": 1}]', "object 1: expected label"),
         ('[{"label": 1, "x": 3, "y": 0, "width": 1, "height": 1}]', "Box 1"),
+        (f'[{{"label": 1, "x": 1{"0" * 400}, "y": 0, "width": 1, "height": 1}}]', "for x, y, width and height"),
+        (f'[{{"label": 1{"0" * 400}, "x": 0, "y": 0, "width": 1, "height": 1}}]', "no class 1000"),
         ('[{"label": 1, "x": "left", "y": 0, "width": 1, "height": 1}]', "as numbers from 0 to 1"),
     ],
 )

@@ -21,7 +21,7 @@ from benchmarks.peers import load_reference_vqgan
 from benchmarks.token_rows import NotMeasured, check_compiler
 from devtools.reference import find_reference
 from taming.models import VQModel, VQModelConfig
-from taming.modules import memory
+from taming.modules.fast import memory_format
 
 REFERENCE, REFERENCE_COMPILED = "reference", "reference, compiled"
 DIFFUSERS, DIFFUSERS_COMPILED = "diffusers", "diffusers, channels last, compiled"
@@ -114,7 +114,7 @@ def channels_first(run: Run) -> Run:
     """`run` in the other layout than our encoder and decoder choose on a CPU, to show what the choice gives."""
 
     def laid_out_run(x: Tensor) -> Tensor:
-        with mock.patch.object(memory, "memory_format", lambda device: torch.contiguous_format):
+        with mock.patch.object(memory_format, "memory_format", lambda device: torch.contiguous_format):
             return run(x)
 
     return laid_out_run

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from devtools.reference import reference_imports
 from taming.models import Transformer, TransformerConfig, VQModel
-from taming.modules.layout import ConvLayout
+from taming.modules.autoencoder import AutoencoderConfig
 
 
 def top_k_top_p_filtering(logits: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
@@ -80,7 +80,7 @@ def load_reference_vqgan(folder: Path, vqgan: VQModel) -> ReferenceVQGAN:
     """The reference's tokenizer in the shape of ours, with our weights."""
     with reference_imports(folder, STUBS), redirect_stdout(StringIO()):
         models = importlib.import_module("taming.models.vqgan")
-        names = {field.name for field in fields(ConvLayout)} - {"dropout"}
+        names = {field.name for field in fields(AutoencoderConfig)} - {"dropout"}
         ddconfig = {"double_z": False, **{name: getattr(vqgan.config, name) for name in names}}
         theirs = models.VQModel(ddconfig, {}, vqgan.config.n_embed, vqgan.config.embed_dim).eval()
     # The reference's quantizer has no running averages; the codes are all that decoding needs.

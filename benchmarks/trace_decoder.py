@@ -22,7 +22,7 @@ from benchmarks.report import print_table
 from taming import load_vqgan
 from taming.data import SCENE_CLASSES, render_scene
 from taming.models import VQModel
-from taming.modules.blocks import AttnBlock, ResnetBlock, Upsample
+from taming.modules.autoencoder import AttnBlock, ResnetBlock, Upsample
 from taming.training.losses import peak_ratio
 
 CORNERS = ("upper left", "upper right", "lower left", "lower right")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
-from ..taming.modules.strips import STRIP_FLOATS
+from ..taming.modules.acceleration import CHUNK_ELEMENTS
 from ..taming.sampling.seeds import WIDE_ROW
 
 # Floats that live at once for each pixel, for each channel of the widest layer at full resolution. Peaks that torch's
@@ -15,7 +15,7 @@ from ..taming.sampling.seeds import WIDE_ROW
 # on a GPU need while they run.
 DECODER_FLOATS = 8.5
 ENCODER_FLOATS = 13.8
-# The same where a picture is computed in strips of rows (taming/modules/strips.py), beside what the strips take:
+# The same where a picture is computed in strips of rows (taming/modules/fast/chunked.py), beside what the strips take:
 # the profiler saw 2.2 and 2.3, and it does not see all that a device keeps. Attention adds nothing to either: it
 # runs where pictures are small, and no more of its matrix is there at a time than a strip has numbers.
 HELD_FLOATS = 3
@@ -51,7 +51,7 @@ def encode_bytes(config: VQModelConfig, height: int, width: int) -> int:
 
 def _layer_floats(whole: float, largest: int) -> float:
     """What layers hold whose largest tensor has `largest` numbers: `whole` times that, or less if it goes in strips."""
-    return min(whole * largest, HELD_FLOATS * largest + whole * STRIP_FLOATS)
+    return min(whole * largest, HELD_FLOATS * largest + whole * CHUNK_ELEMENTS)
 
 
 def sample_bytes(config: TransformerConfig, batch: int, guided: bool, windows: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from ..configs import check_names, config_from_dict
 from ..errors import ConfigError
 from ..models.vqgan import QuantizerKind, VQModelConfig
-from ..modules.layout import ConvLayout
+from ..modules.autoencoder import AutoencoderConfig
 from ..wording import shorten
 from .upstream import check_target, mapping, model_node, params_of
 from .upstream_diffusers import check_fixed, diffusers_config
@@ -83,7 +83,7 @@ def _published_config(quantizer: QuantizerKind, params: Mapping[str, Any], where
 
 
 def _layout(ddconfig: Mapping[str, Any], where: str) -> dict[str, Any]:
-    names = {field.name for field in fields(ConvLayout)} - {"mid_attention"}
+    names = {field.name for field in fields(AutoencoderConfig)} - {"mid_attention"}
     check_names(ddconfig, names | set(DDCONFIG_FIXED) | {"attn_type"}, where)
     check_fixed(ddconfig, DDCONFIG_FIXED, where)
     attn_type = ddconfig.get("attn_type", "vanilla")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import torch
-from torch import nn
 
 from ..errors import ConfigError
-from ..modules.attention import CausalSelfAttention
-from ..modules.packed import PackedLinear, can_pack
-from .transformer import MLP, Transformer
+from ..modules.acceleration import can_pack, pack
+from .transformer import Transformer
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-ROUNDING = ("bf16", "int8")  # what is multiplied, too
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -49,22 +46,3 @@ def prepare_for_sampling(transformer: Transformer, precision: Precision = "auto"
     if packed is None:
         return "weights in fp32, not packed: this CPU or this torch has no kernels for it"
     return f"weights packed in {packed}" + f": this CPU would not gain from {kind}" * (packed != kind)
-
-
-def pack(transformer: Transformer, kind: str) -> None:
-    """Replace the linear layers by packed ones, one after the other, so that no second copy is ever there."""
-    transformer.rounds_inputs = kind in ROUNDING
-    for module in [transformer, *transformer.blocks.modules()]:
-        if isinstance(module, CausalSelfAttention):
-            names = ("query", "key", "value")
-            module.qkv = PackedLinear({name: getattr(module, name) for name in names}, kind)
-            for name in names:
-                delattr(module, name)
-        for name, layer in list(module.named_children()):
-            if isinstance(layer, nn.Linear):
-                setattr(module, name, PackedLinear({name: layer}, kind))
-            elif isinstance(layer, nn.Dropout):
-                setattr(module, name, nn.Identity())  # which costs no call
-        if isinstance(module, MLP) and isinstance(module[1], nn.GELU):
-            cast(PackedLinear, module[0]).gelu = True
-            module[1] = nn.Identity()

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from ..conditioning import Condition
 from ..errors import ConfigError, TokensError
-from ..modules.decoder import Decoder
-from ..modules.encoder import Encoder
-from ..modules.layout import ConvLayout
+from ..modules.acceleration import accelerate_autoencoder
+from ..modules.autoencoder import AutoencoderConfig, Decoder, Encoder
 from ..modules.quantizers import (
     CosineQuantizer,
     DotQuantizer,
@@ -29,7 +28,7 @@ REMAPPABLE = ("vq", "gumbel")
 
 
 @dataclass(frozen=True, kw_only=True)
-class VQModelConfig(ConvLayout):
+class VQModelConfig(AutoencoderConfig):
     """Architecture of a VQGAN; names follow the published configuration files."""
 
     n_embed: int  # codes
@@ -73,6 +72,7 @@ class VQModel(nn.Module):
         self.quantize = build_quantizer(config, operations)
         self.quant_conv = operations.Conv2d(config.z_channels, config.embed_dim, 1)
         self.post_quant_conv = operations.Conv2d(config.embed_dim, config.z_channels, 1)
+        accelerate_autoencoder(self)
 
     @property
     def factor(self) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from ..modules.acceleration import quantizes_activations
 from .canvas import Canvas
 from .filters import SamplingOptions, sample_next
 from .reader import WindowReader
@@ -36,7 +37,7 @@ def can_guess(transformer: Transformer, indices: Tensor) -> bool:
     multiply, the float noise of calls of another length is magnified until it draws other tokens.
     """
     is_alone = len(indices) == 1 and tuple(indices.shape[1:]) == tuple(transformer.config.grid)
-    return is_alone and indices.device.type == "cpu" and not transformer.rounds_inputs
+    return is_alone and indices.device.type == "cpu" and not quantizes_activations(transformer)
 
 
 def fill_in_ahead(

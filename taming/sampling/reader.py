@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from ..conditioning import Condition
 from ..errors import ConditionError, TamingError, TokensError
-from .replay import MIN_STEPS, Replay, record
+from ..modules.acceleration import capture_step, decode_ragged
 from .waves import Read
 
 
@@ -36,8 +35,8 @@ class WindowReader:
         self.order = torch.tensor(self.transformer.config.order, device=device)
         self.no_cache = self.transformer.new_cache(0)
         self.caches = {}  # Window -> its KVCache
-        self.may_replay = True
-        self.replay: Replay | None = None
+        self.may_capture = True
+        self.captured: Callable[[Tensor], Tensor] | None = None
 
     def logits(self, wave: Sequence[Read], tokens: Tensor) -> Tensor:
         """Logits of the cells of `wave`, (B, R, V), where what they read of `tokens`, (B, h * w), has been drawn.
@@ -46,12 +45,14 @@ class WindowReader:
             ConditionError: the condition does not fit the grid.
             TamingError: the logits are not finite numbers.
         """
-        unread = [self._unread(read, tokens) for read in wave]  # (copies * B, any) each
-        # Windows as rows of one batch would have to be padded to the longest; one behind the other they need none.
-        caches = [(self.caches[read.window], part.shape[1]) for read, part in zip(wave, unread, strict=True)]
-        replay, new = self._replay_for(wave), torch.cat(unread, dim=1)  # (copies * B, all)
-        last = [end - 1 for end in accumulate(length for _, length in caches)]
-        logits = replay(new) if replay else self.transformer(new, self.context, caches, at=last)
+        unread = [self._unread(read, tokens) for read in wave]  # (copies * B, T) each
+        caches = [self.caches[read.window] for read in wave]
+        if len(wave) > 1:
+            logits = decode_ragged(self.transformer, unread, caches, self.context)
+        elif step := self._captured_step(wave[0]):
+            logits = step(unread[0])
+        else:
+            logits = self.transformer.decode(unread[0], caches[0], self.context)
         for read in wave:
             if not read.is_kept:
                 del self.caches[read.window]
@@ -68,16 +69,17 @@ class WindowReader:
         whole = replace(first, end=last.end, capacity=first.capacity + 1)  # with room: a cache that one call fills
         unread = self._unread(whole, tokens)  # holds nothing
         cache = self.caches[first.window]
-        skipped = unread.shape[1] - (last.end - first.start)  # of the condition
-        places = [skipped + read.end - first.start - 1 for read in reads]
-        logits = self.transformer(unread, self.context, cache, at=places)
+        count = last.end - first.end + 1
+        logits = self.transformer.decode(unread, cache, self.context, last=count)
+        logits = logits[:, [read.end - first.end for read in reads]]
         if first.is_new or not last.is_kept:
             check_finite(logits)
         return self._guided(logits)
 
     def keep(self, reads: Sequence[Read], count: int) -> None:
         """Of what `logits_ahead` read for `reads`, keep what was read before the first `count` of them."""
-        self.caches[reads[0].window].length -= reads[-1].end - reads[count - 1].end
+        cache = self.caches[reads[0].window]
+        cache.truncate(cache.length - reads[-1].end + reads[count - 1].end)
 
     def _guided(self, logits: Tensor) -> Tensor:
         if len(self.prefixes) == 1:
@@ -85,16 +87,14 @@ class WindowReader:
         told, untold = logits.float().chunk(2)
         return untold + self.guidance_scale * (told - untold)
 
-    def _replay_for(self, wave: Sequence[Read]) -> Replay | None:
-        """The recorded step, if `wave` is one more token of the one window of a whole grid."""
-        read = wave[0]
+    def _captured_step(self, read: Read) -> Callable[[Tensor], Tensor] | None:
+        """The captured step, if `read` is one more token of the one window of a whole grid."""
         if read.is_new or read.end - read.start != 1 or not read.window.is_whole:
             return None
-        cache = self.caches[read.window]
-        if self.may_replay and self.replay is None and cache.capacity - cache.length >= MIN_STEPS:
-            self.replay = record(self.transformer, cache, self.context)
-            self.may_replay = self.replay is not None
-        return self.replay
+        if self.may_capture and self.captured is None:
+            self.captured = capture_step(self.transformer, self.caches[read.window], self.context)
+            self.may_capture = self.captured is not None
+        return self.captured
 
     def _unread(self, read: Read, tokens: Tensor) -> Tensor:
         """What `read` adds to its window, the condition in front where the window is new, (copies * B, any)."""
@@ -107,7 +107,7 @@ class WindowReader:
                 f"This transformer sees its first {self.transformer.config.n_unmasked} tokens in both directions, but "
                 f"its condition has only {prefix.shape[1]}: it was not trained to draw the others one by one."
             )
-        self.caches[read.window] = self.no_cache.another(prefix.shape[1] + read.capacity)
+        self.caches[read.window] = self.no_cache.new(prefix.shape[1] + read.capacity)
         return torch.cat([prefix, cells], dim=1)
 
     def _cells(self, read: Read, tokens: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..checkpoints.containers import check_path
 from ..errors import CheckpointError, ConfigError, TrainingError
 from ..file_names import check_free
-from ..modules.checkpointing import set_checkpointing
+from ..modules.gradient_checkpointing import set_gradient_checkpointing
 from ..wording import shorten_error
 from .averages import Averages
 from .batches import step_rng
@@ -127,7 +127,7 @@ class Run:
         check_precision(recipe.precision, processes.device)
         for module in task.modules.values():
             module.to(processes.device)
-            set_checkpointing(module, recipe.checkpointing)
+            set_gradient_checkpointing(module, recipe.checkpointing)
         self.steps = {turn.name: ScaledSteps(recipe.precision, processes.device) for turn in task.turns}
         self.averages = Averages(task.model, recipe.ema_decay) if recipe.ema_decay else None
         self.watch = Watch(task.main_figure, is_adversarial=bool(recipe.loss.get("adversarial")))

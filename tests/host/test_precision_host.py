@@ -7,7 +7,7 @@ import pytest
 
 from devtools.live_server import LiveServer, Run
 from prompts import LOAD, SHOW, drawing, node, pixels
-from taming.modules.packed import can_pack
+from taming.modules.fast.packed_linear import can_pack
 
 KINDS = ("bf16", "fp16", "int8")
 

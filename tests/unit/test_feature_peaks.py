@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from recipes import write_recipe
 from short_runs import all_pixels, make_task
 from taming.models import VQModelConfig
-from taming.modules.checkpointing import set_checkpointing
-from taming.modules.decoder import Decoder
+from taming.modules.autoencoder import Decoder
+from taming.modules.gradient_checkpointing import set_gradient_checkpointing
 from taming.training.diagnosis import HIGH_PEAK, remark
 from taming.training.losses import PeakWatch, feature_peaks, peak_loss, peak_ratio
 from taming.training.losses.feature_peaks import CELLS, PEAK_LIMIT
@@ -97,7 +97,7 @@ def test_gradient_checkpointing_leaves_the_penalty_and_its_gradient_as_they_are(
     found = []
     for checkpointing in (False, True):
         decoder = tiny_decoder()
-        set_checkpointing(decoder, checkpointing)
+        set_gradient_checkpointing(decoder, checkpointing)
         z = latents()
         z[:, :, 0, 0] = 60.0
         with autocast(precision, torch.device("cpu")), PeakWatch(decoder).measure() as ratios:

@@ -93,7 +93,7 @@ def test_known_cells_stay_and_unknown_ones_are_drawn_whatever_they_held():
 
 def test_a_known_grid_comes_back_without_a_look_at_the_transformer():
     transformer = build()
-    transformer.register_forward_hook(lambda *_: pytest.fail("the transformer was called"))
+    transformer.tok_emb.register_forward_hook(lambda *_: pytest.fail("the transformer was called"))
     indices, known = random_tokens(2)
     drawn = generate(get_condition(transformer, 1), indices, torch.ones_like(known))
     assert torch.equal(drawn, indices) and drawn.data_ptr() != indices.data_ptr()
@@ -102,7 +102,7 @@ def test_a_known_grid_comes_back_without_a_look_at_the_transformer():
 def test_runs_of_known_cells_take_one_forward():
     transformer = build()
     lengths = []
-    transformer.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
+    transformer.tok_emb.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
     indices, known = random_tokens(2)
     known = ((torch.arange(20) % 20 < 13) | (torch.arange(20) == 17)).view(1, *GRID).expand(2, *GRID)
     generate(get_condition(transformer, 1), indices, known)
@@ -300,7 +300,7 @@ def test_transforming_keeps_more_at_a_lower_strength(vqgan):
 def test_guesses_change_nothing_but_the_number_of_calls(options, share_known, order, monkeypatch):
     transformer = build(order=order)
     calls = []
-    transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    transformer.tok_emb.register_forward_pre_hook(lambda *_: calls.append(1))
     condition = get_condition(transformer, [3])
     indices, known = random_tokens(1, share_known)
     known = known.view(1, *GRID)
@@ -320,6 +320,6 @@ def test_guesses_change_nothing_but_the_number_of_calls(options, share_known, or
 def test_a_trained_model_needs_fewer_calls_than_cells():
     transformer, _ = load_transformer("embedded/scenes_class_transformer.safetensors")
     calls = []
-    transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    transformer.tok_emb.register_forward_pre_hook(lambda *_: calls.append(1))
     transformer.sample(get_condition(transformer, "alpine"), seed=0)
     assert 50 < len(calls) < 256 / 1.5

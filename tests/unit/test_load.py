@@ -18,7 +18,7 @@ from taming.errors import CheckpointError, ConfigError, TamingError, TokensError
 from taming.models import PRECISIONS, prepare_for_sampling
 from taming.models.transformer import Transformer
 from taming.models.vqgan import VQModel
-from taming.modules.packed import can_pack
+from taming.modules.fast.packed_linear import can_pack
 
 PIXELS = torch.linspace(-1, 1, 3 * 8 * 8).view(1, 3, 8, 8)
 TRAINING_KEYS = {

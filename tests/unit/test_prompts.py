@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from taming.sampling.replay import Replay
 
 from taming import get_condition, load_transformer
 from taming.checkpoints import save_checkpoint
@@ -17,10 +18,9 @@ from taming.conditioning import ConditionConfig, Window
 from taming.conditioning.words import FIRST_WORD, NULL, PAD
 from taming.errors import ConditionError, ConfigError, TokensError
 from taming.models import Transformer, TransformerConfig, prepare_for_sampling
-from taming.modules.packed import can_pack
+from taming.modules.fast.packed_linear import can_pack
 from taming.sampling import SamplingOptions, generate, reader
 from taming.sampling.filters import PLAIN
-from taming.sampling.replay import Replay
 from word_models import CODES, MAX_WORDS, SIDE, word_condition, word_model
 
 WHOLE = Window(0, 0, SIDE, SIDE, (SIDE, SIDE))

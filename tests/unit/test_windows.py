@@ -276,7 +276,7 @@ def test_the_largest_picture_draws_its_first_token_at_once_and_in_little_memory(
 def test_a_window_is_read_once_and_no_more_of_it_than_is_needed():
     transformer = build("segmentation", (4, 4))
     lengths = []
-    transformer.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
+    transformer.blocks[0].register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
     condition = condition_for(transformer, (6, 11), 1)
     indices, known = some_tokens(1, (6, 11), 0.0)
     generate(condition, indices, known)

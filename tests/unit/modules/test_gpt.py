@@ -1,6 +1,5 @@
 """The transformer: cached equals uncached, causal, strict about its inputs, and ready for a host's layers."""
 
-from itertools import accumulate
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +8,7 @@ from torch import nn
 
 from taming.errors import ConditionError, ConfigError, TokensError
 from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.modules.kv_cache import KVCache
 
 WIDTH, LENGTH = 32, 20
 
@@ -20,6 +20,10 @@ def build(seed: int = 0, **changes) -> Transformer:
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3, generator=generator)
     return model
+
+
+def decode_all(model: Transformer, indices: torch.Tensor, cache: KVCache, context: torch.Tensor | None = None):
+    return model.decode(indices, cache, context, last=indices.shape[1])
 
 
 @pytest.fixture
@@ -39,46 +43,23 @@ def test_tokens_fed_in_pieces_give_the_logits_of_the_whole(indices, pieces, n_un
     model = build(n_unmasked=n_unmasked)
     pieces = pieces if pieces[0] >= n_unmasked else [n_unmasked] + [1] * (LENGTH - n_unmasked)
     cache = model.new_cache(LENGTH)
-    logits = torch.cat([model(piece, cache=cache) for piece in indices.split(pieces, dim=1)], dim=1)
+    logits = torch.cat([decode_all(model, piece, cache) for piece in indices.split(pieces, dim=1)], dim=1)
     torch.testing.assert_close(logits, model(indices), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("n_unmasked", [0, 3])
-@pytest.mark.parametrize("context_dim", [None, 12])
-@torch.no_grad()
-def test_sequences_of_any_length_go_on_in_one_call(indices, context, n_unmasked, context_dim):
-    """Each at a place of its own: unequal lengths, a single token among many, new ones beside old ones."""
-    model = build(n_unmasked=n_unmasked, context_dim=context_dim)
-    context = None if context_dim is None else context
-    sequences = [indices, indices.roll(1, dims=1), indices.roll(7, dims=1)]
-    first = model.new_cache(LENGTH)
-    caches = [first, first.another(LENGTH), first.another(12)]
-    expected = [model(sequence, context) for sequence in sequences]
-    done = [0, 0, 0]
-    for lengths in ([4, 0, 0], [1, 9, 0], [5, 1, 12], [10, 10, 0]):
-        active = [item for item in range(3) if lengths[item]]
-        pieces = [sequences[item][:, done[item] : done[item] + lengths[item]] for item in active]
-        state = [(caches[item], lengths[item]) for item in active]
-        last = [end - 1 for end in accumulate(length for _, length in state)]
-        logits = model(torch.cat(pieces, dim=1), context, state, at=last)  # (B, active, V)
-        done = [before + new for before, new in zip(done, lengths, strict=True)]
-        for place, item in enumerate(active):
-            torch.testing.assert_close(logits[:, place], expected[item][:, done[item] - 1], rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
 def test_a_sequence_read_whole_at_once_holds_no_buffers(indices):
     model = build()
     cache = model.new_cache(LENGTH)
-    torch.testing.assert_close(model(indices, cache=cache), model(indices))
-    assert vars(cache)["_store"] is None
+    torch.testing.assert_close(decode_all(model, indices, cache), model(indices))
+    assert cache.store is None
 
 
 @torch.no_grad()
 def test_cached_cross_attention_equals_uncached(indices, context):
     model = build(context_dim=12)
     cache = model.new_cache(LENGTH)
-    logits = torch.cat([model(piece, context, cache) for piece in indices.split([5, 1, 14], dim=1)], dim=1)
+    logits = torch.cat([decode_all(model, piece, cache, context) for piece in indices.split([5, 1, 14], dim=1)], dim=1)
     torch.testing.assert_close(logits, model(indices, context), rtol=0, atol=1e-5)
 
 
@@ -89,8 +70,8 @@ def test_the_context_is_projected_once_per_call(indices, context):
     model.blocks[0].cross.key.register_forward_hook(lambda *_: calls.append(1))
     cache = model.new_cache(LENGTH)
     for piece in indices.split(1, dim=1):
-        model(piece, context, cache)
-    model(indices, context, cache.another(LENGTH))
+        model.decode(piece, cache, context)
+    model.decode(indices, cache.new(LENGTH), context)
     assert len(calls) == 1
 
 
@@ -101,9 +82,15 @@ def test_the_context_matters(indices, context):
 
 
 @torch.no_grad()
-def test_logits_may_be_asked_for_at_some_places_only(indices):
+def test_a_truncated_cache_goes_on_from_there(indices):
     model = build()
-    torch.testing.assert_close(model(indices, at=[3, 4, LENGTH - 1]), model(indices)[:, [3, 4, LENGTH - 1]])
+    cache = model.new_cache(LENGTH)
+    model.decode(indices.roll(3, dims=1)[:, 5:], cache)
+    cache.truncate(0)
+    model.decode(indices[:, :12], cache)
+    cache.truncate(7)
+    logits = model.decode(indices[:, 7:], cache, last=3)
+    torch.testing.assert_close(logits, model(indices)[:, -3:], rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
@@ -169,7 +156,7 @@ def test_half_precision_follows_the_weights(indices):
     assert model(indices).dtype == torch.bfloat16
     cache = model.new_cache(LENGTH)
     for piece in indices.split([12, 1, 7], dim=1):
-        assert model(piece, cache=cache).dtype == torch.bfloat16
+        assert model.decode(piece, cache).dtype == torch.bfloat16
 
 
 @torch.no_grad()
@@ -177,8 +164,8 @@ def test_cache_bytes_is_what_a_full_cache_takes(indices):
     model = build()
     cache = model.new_cache(LENGTH)
     for piece in indices.split([12, 8], dim=1):
-        model(piece, cache=cache)
-    assert vars(cache)["_store"].nbytes == model.cache_bytes(3, LENGTH, torch.float32)
+        model.decode(piece, cache)
+    assert cache.store is not None and cache.store.nbytes == model.cache_bytes(3, LENGTH, torch.float32)
 
 
 def test_wrong_inputs_are_named(indices, context):

@@ -9,7 +9,7 @@ from taming import get_condition
 from taming.checkpoints import save_checkpoint
 from taming.errors import ConfigError
 from taming.models import Transformer, TransformerConfig, prepare_for_sampling
-from taming.modules.packed import PackedLinear, can_pack
+from taming.modules.fast.packed_linear import PackedLinear, can_pack
 
 # How far the logits, which spread over about 1, may move: rounding of sums, of 16 bits, of 8.
 BOUNDS = {"fp32": 1e-5, "fp16": 2e-3, "bf16": 3e-2, "int8": 0.2}
@@ -52,14 +52,14 @@ def test_a_vector_does_not_depend_on_the_others_of_its_batch(kind):
     x, to = torch.randn(2, 3, 5, 64, generator=torch.Generator().manual_seed(0))
     to, others = to[:, :, :48].contiguous(), torch.cat([x[:1], 100 * x[1:]])
     torch.testing.assert_close(packed(others)[:1], packed(x[:1]), rtol=0, atol=1e-5)
-    torch.testing.assert_close(packed.add_product(others, to)[:1], packed.add_product(x[:1], to[:1]), rtol=0, atol=1e-5)
+    torch.testing.assert_close(packed.add(others, to)[:1], packed.add(x[:1], to[:1]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_what_magnifies_float_noise_is_drawn_one_by_one(kind, transformer: Transformer):
     prepare_for_sampling(transformer, kind)
     calls = []
-    transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    transformer.tok_emb.register_forward_pre_hook(lambda *_: calls.append(1))
     transformer.sample(get_condition(transformer), temperature=0)
     assert (len(calls) == 36) == (kind in ("bf16", "int8"))
 

@@ -2,7 +2,7 @@
 
 import copy
 from types import ModuleType, SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 import torch
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from peak_memory import peak_bytes
 from random_codes import seeded
-from taming.modules.blocks import AttnBlock, ResnetBlock, Upsample
-from taming.modules.decoder import Decoder
-from taming.modules.encoder import Encoder
-from taming.modules.layout import ConvLayout
+from taming.modules.acceleration import accelerate_autoencoder
+from taming.modules.autoencoder import AttnBlock, AutoencoderConfig, Decoder, Encoder, ResnetBlock, Upsample
 
 TOLERANCE = 3e-5
+CONFIG = AutoencoderConfig()
+Layer = TypeVar("Layer", bound=nn.Module)
 SMALL = {"ch": 32, "ch_mult": (1, 2, 2), "num_res_blocks": 1, "z_channels": 8, "resolution": 32}
 
 
@@ -24,9 +24,14 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=seeded(seed))
 
 
+def accelerated(module: Layer) -> Layer:
+    accelerate_autoencoder(module)
+    return module.eval()
+
+
 def upsample(channels: int = 32, operations: Any = nn) -> Upsample:
     torch.manual_seed(0)
-    return Upsample(channels, True, cast(ModuleType, operations)).eval()
+    return accelerated(Upsample(channels, True, cast(ModuleType, operations)))
 
 
 def plainly_upsampled(x: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -84,7 +89,7 @@ def test_a_copy_upsamples_by_its_own_weights():
 @pytest.mark.parametrize("module", [Encoder, Decoder])
 def test_pictures_and_latents_are_the_same_with_and_without_gradients(module: type[nn.Module]):
     torch.manual_seed(0)
-    layers = module(ConvLayout(**SMALL, attn_resolutions=(16,))).eval()
+    layers = accelerated(module(AutoencoderConfig(**SMALL, attn_resolutions=(16,))))
     x = random(2, 3, 36, 52) if module is Encoder else random(2, 8, 9, 13)
     with_gradients = layers(x).detach()
     with torch.no_grad():
@@ -92,17 +97,18 @@ def test_pictures_and_latents_are_the_same_with_and_without_gradients(module: ty
 
 
 @pytest.mark.parametrize(
-    "block", [ResnetBlock(32, 32, 0.0, 32, nn), ResnetBlock(32, 64, 0.0, 32, nn), AttnBlock(32, 32, nn)]
+    "block", [ResnetBlock(32, 32, CONFIG, nn), ResnetBlock(32, 64, CONFIG, nn), AttnBlock(32, CONFIG, nn)]
 )
 @torch.no_grad()
 def test_a_block_leaves_its_input_as_it_was(block: nn.Module):
     x = random(1, 32, 6, 8)
-    block(x)
+    accelerated(block)(x)
     assert torch.equal(x, random(1, 32, 6, 8))
 
 
-@pytest.mark.parametrize("layer", [ResnetBlock(32, 32, 0.0, 32, nn), AttnBlock(32, 32, nn), upsample()])
+@pytest.mark.parametrize("layer", [ResnetBlock(32, 32, CONFIG, nn), AttnBlock(32, CONFIG, nn), upsample()])
 def test_autocast_gives_the_type_it_gives_with_gradients(layer: nn.Module):
+    accelerated(layer)
     x = random(1, 32, 6, 8)
     with torch.autocast("cpu", torch.bfloat16):
         expected = layer(x).detach()
@@ -114,12 +120,12 @@ def test_autocast_gives_the_type_it_gives_with_gradients(layer: nn.Module):
 
 def test_attention_over_many_cells_holds_no_matrix_of_them():
     """It did: the kernel that needs none refuses queries whose channels are not next to each other."""
-    block, x = AttnBlock(64, 32, nn).eval(), random(1, 64, 64, 64)
+    block, x = accelerated(AttnBlock(64, CONFIG, nn)), random(1, 64, 64, 64)
     matrix_bytes = 4 * (64 * 64) ** 2
     assert peak_bytes(lambda: block(x)) < matrix_bytes / 4
 
 
 def test_a_residual_block_holds_four_pictures_at_most():
     """Its input is the caller's; a normalized picture, two convolved ones, and what the convolution packs."""
-    block, x = ResnetBlock(32, 32, 0.0, 32, nn).eval(), random(1, 32, 128, 128)
+    block, x = accelerated(ResnetBlock(32, 32, CONFIG, nn)), random(1, 32, 128, 128)
     assert peak_bytes(lambda: block(x)) < 4.2 * 4 * x.numel()

@@ -1,4 +1,4 @@
-"""The step that a GPU records equals the plain forward; recorded itself, where there is a GPU."""
+"""The decode step that a GPU captures equals the plain one; captured itself if there is a GPU."""
 
 import logging
 
@@ -7,8 +7,8 @@ import torch
 
 from taming.conditioning import get_condition
 from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.modules.fast.cuda_graph import MIN_STEPS, CUDAGraphStep, capture_step, unsupported_reason
 from taming.sampling import SamplingOptions, generate, reader
-from taming.sampling.replay import MIN_STEPS, Replay, why_not
 
 GRID = (5, 6)
 WANTS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -37,9 +37,10 @@ def test_a_step_gives_the_logits_of_the_plain_forward(n_unmasked, context_dim):
     indices = torch.randint(24, (2, 31), generator=torch.Generator().manual_seed(1))
     context = None if context_dim is None else torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(2))
     expected, cache = model(indices, context), model.new_cache(31)
-    model(indices[:, :6], context, cache)
+    model.decode(indices[:, :6], cache, context)
+    step = CUDAGraphStep(model, cache, context)
     for place in range(6, 31):
-        logits = model.step(indices[:, place : place + 1], torch.tensor([place]), cache, context)
+        logits = step(indices[:, place : place + 1])
         torch.testing.assert_close(logits[:, 0], expected[:, place], rtol=0, atol=2e-5)
 
 
@@ -51,45 +52,45 @@ def test_grids_drawn_by_steps_equal_those_drawn_plainly(options, monkeypatch):
     expected = generate(condition, indices, known, options=options, seed=3)
     made = []
 
-    def unrecorded(transformer, cache, context):
-        made.append(Replay(transformer, cache, context))
+    def uncaptured(transformer, cache, context):
+        made.append(CUDAGraphStep(transformer, cache, context))
         return made[-1]
 
-    monkeypatch.setattr(reader, "record", unrecorded)
+    monkeypatch.setattr(reader, "capture_step", uncaptured)
     assert torch.equal(generate(condition, indices, known, options=options, seed=3), expected)
     assert len(made) == 1
 
 
-def test_a_few_cells_are_not_worth_a_recording(monkeypatch):
-    condition = get_condition(build(), [0, 5])
-    indices, known = tokens_and_known(0.0)
-    known.view(2, -1)[:, MIN_STEPS - 1 :] = True
-    monkeypatch.setattr(reader, "record", lambda *_: pytest.fail("recorded"))
-    generate(condition, indices, known)
-
-
 def test_what_is_not_a_gpu_is_named():
     with torch.device("meta"):
-        assert why_not(build()) == "there are none on meta"
+        assert unsupported_reason(build()) == "there are none on meta"
+
+
+@WANTS_GPU
+def test_a_few_cells_are_not_worth_a_capture():
+    model = build().cuda()
+    cache = model.new_cache(MIN_STEPS + 4)
+    model.decode(torch.zeros(1, 5, dtype=torch.int64, device="cuda"), cache)
+    assert capture_step(model, cache, None) is None
 
 
 @WANTS_GPU
 @pytest.mark.parametrize("context_dim", [None, 12])
 @pytest.mark.parametrize("options", [SamplingOptions(), SamplingOptions(0.8, 9, 0.9, guidance_scale=3.0)])
-def test_a_recorded_step_draws_the_same_tokens(options, context_dim, monkeypatch, caplog):
+def test_a_captured_step_samples_the_same_tokens(options, context_dim, monkeypatch, caplog):
     model = build(context_dim=context_dim).cuda()
     context = None if context_dim is None else torch.randn(2, 5, 12, device="cuda")
     condition = get_condition(model, [0, 5], context=context)
     indices, known = (each.cuda() for each in tokens_and_known())
     with caplog.at_level(logging.INFO):
-        recorded = generate(condition, indices, known, options=options, seed=3)
+        captured = generate(condition, indices, known, options=options, seed=3)
     assert "with a CUDA graph" in caplog.text
-    monkeypatch.setattr(reader, "record", lambda *_: None)
-    assert torch.equal(recorded, generate(condition, indices, known, options=options, seed=3))
+    monkeypatch.setattr(reader, "capture_step", lambda *_: None)
+    assert torch.equal(captured, generate(condition, indices, known, options=options, seed=3))
 
 
 @WANTS_GPU
 def test_weights_elsewhere_are_named():
     model = build().cuda()
     model.head.cpu()
-    assert "not all of its weights" in why_not(model)
+    assert "not all of its weights" in unsupported_reason(model)

@@ -1,4 +1,4 @@
-"""Large pictures in strips: the same pictures and tokens as whole, in memory that is known beforehand."""
+"""Large images in chunks: the same images and tokens as whole, in memory that is known beforehand."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from peak_memory import peak_bytes
 from random_codes import seeded
 from taming.models import VQModel, VQModelConfig
-from taming.modules import strips
+from taming.modules.fast import chunked
 
 TOLERANCE = 1e-4
 TINY = {"n_embed": 64, "embed_dim": 8, "ch": 32, "ch_mult": (1, 1, 2), "num_res_blocks": 2, "z_channels": 8}
@@ -19,7 +19,7 @@ CONFIGS = {
     "attention everywhere": {"attn_resolutions": (64, 32, 16), "resolution": 64},
     "one level": {"ch_mult": (1,)},
 }
-STRIP = 32 * 64 * 8  # floats: 8 rows of a picture 64 wide
+CHUNK = 32 * 64 * 8  # floats: 8 rows of a picture 64 wide
 
 
 def vqgan(**changes) -> VQModel:
@@ -35,56 +35,56 @@ def vqgan(**changes) -> VQModel:
 
 
 def pictures(*shape: int) -> Tensor:
-    """Brighter and rougher at one end, so that strips have other statistics than the whole."""
+    """Brighter and rougher at one end, so that chunks have other statistics than the whole."""
     slope = torch.linspace(0.1, 2, shape[2])[:, None]
     return torch.randn(*shape, generator=seeded(0)) * slope + slope
 
 
 @pytest.fixture
-def short_strips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strips, "CPU_STRIP_FLOATS", STRIP)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunked, "CPU_CHUNK_ELEMENTS", CHUNK)
 
 
 @pytest.mark.parametrize("shape", [(1, 72, 64), (2, 56, 96)], ids=str)
 @pytest.mark.parametrize("changes", CONFIGS.values(), ids=CONFIGS)
 @torch.inference_mode()
-def test_strips_give_the_picture_and_the_tokens_of_the_whole(changes, shape, monkeypatch):
+def test_chunks_give_the_picture_and_the_tokens_of_the_whole(changes, shape, monkeypatch):
     model = vqgan(**changes)
     pixels = pictures(shape[0], 3, *shape[1:])
     quantized = model.encode(pixels)
     decoded = model.decode(quantized.z_q)
-    monkeypatch.setattr(strips, "CPU_STRIP_FLOATS", STRIP)
-    in_strips = model.encode(pixels)
+    monkeypatch.setattr(chunked, "CPU_CHUNK_ELEMENTS", CHUNK)
+    in_chunks = model.encode(pixels)
     assert quantized.indices.unique().numel() > 8
-    assert torch.equal(in_strips.indices, quantized.indices)
-    assert (in_strips.z_q - quantized.z_q).abs().max() < TOLERANCE
+    assert torch.equal(in_chunks.indices, quantized.indices)
+    assert (in_chunks.z_q - quantized.z_q).abs().max() < TOLERANCE
     again = model.decode(quantized.z_q)
     assert not torch.equal(again, decoded), "nothing was cut"
     assert (again - decoded).abs().max() < TOLERANCE * decoded.abs().max()
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("height", [8, 9, 31, 40, 41])
 @torch.inference_mode()
-def test_no_row_of_a_convolution_knows_where_the_strips_were(height, overwrite, short_strips):
+def test_no_row_of_a_convolution_knows_where_the_chunks_were(height, in_place, small_chunks):
     x = pictures(2, 32, height, 64)
     conv = nn.Conv2d(32, 32, 3, padding=1)
     expected = conv(x)
-    made = strips.in_strips(conv, x, halo=1, overwrite=overwrite)
+    made = chunked.apply_chunked(conv, x, halo=1, in_place=in_place)
     assert (made - expected).abs().max() < 1e-5
-    assert (made.data_ptr() == x.data_ptr()) == overwrite
-    assert overwrite or torch.equal(x, pictures(2, 32, height, 64))
+    assert (made.data_ptr() == x.data_ptr()) == in_place
+    assert in_place or torch.equal(x, pictures(2, 32, height, 64))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @torch.inference_mode()
-def test_a_normalization_of_strips_has_the_statistics_of_the_whole(dtype, short_strips):
+def test_a_normalization_of_chunks_has_the_statistics_of_the_whole(dtype, small_chunks):
     norm = nn.GroupNorm(32, 64, eps=1e-6, dtype=dtype)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     x = pictures(2, 64, 50, 64).to(dtype) + 3
     expected = norm(x)
-    made = strips.in_strips(strips.normalization(norm, x), x, halo=0)
+    made = chunked.apply_chunked(chunked.normalization(norm, x), x, halo=0)
     assert made.dtype == dtype
     assert (made - expected).abs().max() <= 4 * torch.finfo(dtype).eps * expected.abs().max()
 
@@ -100,25 +100,25 @@ def test_the_affine_part_of_a_normalization_is_read_off_what_its_layer_does():
     norm = Patched(32, 64, eps=1e-6)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
-    weight, bias = strips.affine(norm, torch.zeros(1, 64, 2, 2))
+    weight, bias = chunked.affine(norm, torch.zeros(1, 64, 2, 2))
     assert torch.allclose(weight, 3 * norm.weight, atol=1e-5)
     assert torch.allclose(bias, 3 * norm.bias + 1, atol=1e-5)
 
 
-def test_with_gradients_nothing_is_cut(short_strips):
-    assert not strips.needs_strips(torch.zeros(1, 32, 640, 640))
-    with torch.no_grad():
-        assert strips.needs_strips(torch.zeros(1, 32, 640, 640))
+def test_with_gradients_nothing_is_cut(small_chunks, monkeypatch):
+    monkeypatch.setattr(chunked, "row_chunks", lambda *_: pytest.fail("cut"))
+    model = vqgan()
+    model(pictures(1, 3, 72, 64))
 
 
-def test_decoding_in_strips_holds_two_pictures_of_the_highest_resolution(short_strips):
+def test_decoding_in_chunks_holds_two_pictures_of_the_highest_resolution(small_chunks):
     model = vqgan(ch_mult=(1, 1, 1), attn_resolutions=(), mid_attention=False)
     z = torch.randn(1, 8, 64, 64, generator=seeded(0))
     picture_bytes = 4 * 32 * 256 * 256
     assert peak_bytes(lambda: model.decode(z)) < 2.5 * picture_bytes
 
 
-def test_encoding_in_strips_holds_two_pictures_of_the_highest_resolution(short_strips):
+def test_encoding_in_chunks_holds_two_pictures_of_the_highest_resolution(small_chunks):
     model = vqgan(ch_mult=(1, 1, 1), attn_resolutions=(), mid_attention=False)
     pixels = pictures(1, 3, 256, 256)
     picture_bytes = 4 * 32 * 256 * 256

@@ -81,9 +81,9 @@ def measure(
     }
 
 
-def draw(told: list[Condition], options: SamplingOptions, guess: bool) -> list[Tensor]:
+def draw(told: list[Condition], options: SamplingOptions, draft: bool) -> list[Tensor]:
     """A grid for each condition, (1, h, w), the first with the first seed."""
-    return [draw_grid(each, options, SEED + number, guess=guess) for number, each in enumerate(told)]
+    return [draw_grid(each, options, SEED + number, draft=draft) for number, each in enumerate(told)]
 
 
 def show(figures: dict[str, Any], pictures: int, rounds: int) -> None:

@@ -27,13 +27,12 @@ from benchmarks.report import print_table, result_path, write_results
 from benchmarks.samples import SAMPLE_SEED
 from benchmarks.segmenter import compare_maps, get_segmenter, read_places
 from taming import get_condition, load_transformer
-from taming.conditioning import Condition
+from taming.conditioning import Condition, Window
 from taming.data import SCENE_CLASSES
 from taming.errors import UnsupportedCheckpointError
 from taming.models import PRECISIONS, Transformer, VQModel, prepare_for_sampling
 from taming.sampling import SamplingOptions, item_seed, sample_grid, sample_next
-from taming.sampling.generate import plan_visits
-from taming.sampling.reader import WindowReader
+from taming.sampling.decoder import Decoder
 from taming.sampling.seeds import CellNoise
 from taming.viz import FONT_PX, INK, PAPER, labelled_sheet
 
@@ -237,10 +236,12 @@ def measure_reading(subject: Subject, grids: Tensor) -> dict[str, dict[str, floa
 @torch.inference_mode()
 def read(transformer: Transformer, told: Condition, tokens: Tensor) -> Tensor:
     """Logits of each cell of `tokens`, (B, h, w), as the sampler gets them after the cells before it; (B, L, V)."""
-    plan = plan_visits(transformer, torch.zeros_like(tokens, dtype=torch.bool), False)
-    reader = WindowReader(replace(told, transformer=transformer), 1.0, tokens.device)
-    # Copied: the reader may use one memory for all steps.
-    return torch.cat([reader.logits(wave, tokens.flatten(1)).clone() for wave in plan], dim=1)
+    decoder = Decoder(replace(told, transformer=transformer), 1.0, is_whole=True)
+    grid = (tokens.shape[1], tokens.shape[2])
+    prefix = decoder.condition_tokens(Window(0, 0, *grid, grid))  # (B, S)
+    cache = decoder.new_cache(prefix.shape[1] + tokens[0].numel() - 1)
+    steps = [prefix, *tokens.flatten(1)[:, :-1].split(1, dim=1)]
+    return torch.cat([decoder.decode(step, cache).clone() for step in steps], dim=1)  # a step may reuse its memory
 
 
 def noise_of(tokens: Tensor, num_codes: int, seed: int) -> Tensor:

@@ -26,12 +26,15 @@ from benchmarks.report import print_table, write_results
 from benchmarks.rounds import Steps, ratio, summarize, take_turns
 from devtools.reference import find_reference
 from taming.conditioning import Condition, MapPrefix, Window
+from taming.configs.sampling import PLAIN
 from taming.models import ConditionConfig, Transformer, TransformerConfig, prepare_for_sampling
 from taming.sampling import SamplingOptions
-from taming.sampling.filters import PLAIN, sample_next
-from taming.sampling.generate import fill_in, plan_visits
+from taming.sampling.decoder import Decoder
+from taming.sampling.filters import sample_next
+from taming.sampling.grid import TokenGrid
+from taming.sampling.schedule import WindowRead, plan_reads, schedule, schedule_cost
 from taming.sampling.seeds import CellNoise
-from taming.sampling.waves import Read, count_reads, plan_reads
+from taming.sampling.wavefront import wavefront_decode
 
 WINDOW = (16, 16)
 VOCAB_SIZE = 1024
@@ -102,11 +105,11 @@ def measure(transformer: Transformer, gpt: nn.Module | None, work: Work, num_cel
     condition = make_condition(transformer, grid)
     plans, cells = make_plans(transformer, grid), spread_cells(grid, num_cells)
     prefix_length = condition.prefix.at(first_window(grid)).shape[1]
-    counts = {name: count_reads(plan, prefix_length) for name, plan in plans.items()}
+    counts = {name: schedule_cost(plan, prefix_length) for name, plan in plans.items()}
     timed, shares = dict(plans), {REFERENCE: num_cells / (work.side * work.side), WAVES: 1.0, ONE_BY_ONE: 1.0}
     if work.rows is not None:
         timed[ONE_BY_ONE] = plans[ONE_BY_ONE][work.rows.start * work.side : work.rows.stop * work.side]
-        shares[ONE_BY_ONE] = count_reads(timed[ONE_BY_ONE], prefix_length).tokens / counts[ONE_BY_ONE].tokens
+        shares[ONE_BY_ONE] = schedule_cost(timed[ONE_BY_ONE], prefix_length).tokens / counts[ONE_BY_ONE].tokens
     contest = Contest(condition, gpt, grid, timed, cells)
     agreement: dict[str, float] = {}
     if work.rows is None:  # these draws warm up, too
@@ -142,7 +145,7 @@ class Contest:
     condition: Condition
     gpt: nn.Module | None  # the reference, where it is there
     grid: tuple[int, int]
-    plans: Mapping[str, list[list[Read]]]  # ours, by name
+    plans: Mapping[str, list[list[WindowRead]]]  # ours, by name
     cells: list[int]  # that the reference draws
 
 
@@ -170,7 +173,7 @@ def compare(contest: Contest, drawn: Mapping[str, Tensor], how: str) -> dict[str
     return agreement
 
 
-def cells_of(plan: list[list[Read]]) -> list[int]:
+def cells_of(plan: list[list[WindowRead]]) -> list[int]:
     return [read.cell for wave in plan for read in wave]
 
 
@@ -179,12 +182,12 @@ def make_condition(transformer: Transformer, grid: tuple[int, int]) -> Condition
     return Condition(transformer, MapPrefix(tokens), None, None)
 
 
-def make_plans(transformer: Transformer, grid: tuple[int, int]) -> dict[str, list[list[Read]]]:
+def make_plans(transformer: Transformer, grid: tuple[int, int]) -> dict[str, list[list[WindowRead]]]:
     """What our two ways visit and read; both keep the same windows."""
     config = transformer.config
     num_cells = grid[0] * grid[1]
     one_by_one = plan_reads(([cell] for cell in range(num_cells)), b"\1" * num_cells, grid, WINDOW, config.condition)
-    waves = plan_visits(transformer, torch.zeros(1, *grid, dtype=torch.bool), False)
+    waves = schedule(transformer, torch.zeros(1, *grid, dtype=torch.bool), False)
     return {ONE_BY_ONE: list(one_by_one), WAVES: list(waves)}
 
 
@@ -192,12 +195,15 @@ def first_window(grid: tuple[int, int]) -> Window:
     return Window(0, 0, *WINDOW, grid)
 
 
-def draw(condition: Condition, plan: list[list[Read]], options: SamplingOptions, start: Tensor) -> Tensor:
+def draw(condition: Condition, plan: list[list[WindowRead]], options: SamplingOptions, start: Tensor) -> Tensor:
     """`start`, (1, h, w), with the cells of `plan` drawn anew in its order."""
     known = torch.ones_like(start, dtype=torch.bool)
     known.flatten(1)[:, cells_of(plan)] = False
     noise = CellNoise(SEED, range(1), start.shape[2], VOCAB_SIZE, start.device)
-    return fill_in(condition, start * known, known, plan, options, noise, lambda *_: None)
+    grid = TokenGrid(start * known, known, (), lambda *_: None)
+    with torch.inference_mode():
+        wavefront_decode(Decoder(condition, options.guidance_scale), grid, plan, options, noise)
+    return grid.indices.view_as(start)
 
 
 @torch.no_grad()

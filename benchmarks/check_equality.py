@@ -29,12 +29,15 @@ from benchmarks import ASSETS
 from benchmarks.report import print_table, write_results
 from taming import get_condition, load_transformer
 from taming.conditioning import Condition
+from taming.configs.sampling import PLAIN
 from taming.models import Transformer, prepare_for_sampling
 from taming.sampling import sample_grid
-from taming.sampling.filters import PLAIN, sample_next
-from taming.sampling.generate import fill_in
+from taming.sampling.decoder import Decoder
+from taming.sampling.filters import sample_next
+from taming.sampling.grid import TokenGrid
+from taming.sampling.schedule import plan_reads
 from taming.sampling.seeds import CellNoise
-from taming.sampling.waves import plan_reads
+from taming.sampling.wavefront import wavefront_decode
 from taming.sampling.windows import window_at
 
 LARGER_GRID = (24, 32)  # than the window of 16 x 16
@@ -150,8 +153,10 @@ def draw_one_by_one(transformer: Transformer, grid: Grid, seed: int) -> Tensor:
     plan = plan_reads(waves, b"\1" * num_cells, grid, config.grid, config.condition)
     indices = torch.zeros(1, *grid, dtype=torch.int64)
     noise = noise_of(transformer, grid, seed)
-    with on_threads(1):
-        return fill_in(tell(transformer, seed), indices, indices.bool(), plan, PLAIN, noise, lambda *_: None).flatten()
+    tokens = TokenGrid(indices, indices.bool(), (), lambda *_: None)
+    with on_threads(1), torch.inference_mode():
+        wavefront_decode(Decoder(tell(transformer, seed), 1.0), tokens, plan, PLAIN, noise)
+    return tokens.indices.flatten()
 
 
 def noise_of(transformer: Transformer, grid: Grid, seed: int) -> CellNoise:

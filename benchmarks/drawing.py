@@ -1,4 +1,4 @@
-"""Grids drawn by our loop itself, with guesses or without: `generate` decides that by what pays."""
+"""Grids sampled by our loop itself, with drafts or without: `generate` decides that by what pays."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from torch import Tensor
 
 from taming.conditioning import Condition
 from taming.sampling import SamplingOptions
-from taming.sampling.generate import fill_in, plan_visits
+from taming.sampling.decoder import Decoder
+from taming.sampling.generate import decode_sequential
+from taming.sampling.grid import TokenGrid
+from taming.sampling.jacobi import jacobi_decode
+from taming.sampling.schedule import cells_to_sample
 from taming.sampling.seeds import CellNoise
 
 
 def draw_grid(
-    condition: Condition, options: SamplingOptions, seed: int, *, guess: bool = False, num_tokens: int | None = None
+    condition: Condition, options: SamplingOptions, seed: int, *, draft: bool = False, num_tokens: int | None = None
 ) -> Tensor:
     """A grid of the transformer's own size for each condition, (B, h, w), or the first tokens of it; the rest is 0."""
     config, batch = condition.transformer.config, condition.batch_size
@@ -20,6 +24,10 @@ def draw_grid(
     known = torch.zeros_like(indices, dtype=torch.bool)
     if num_tokens is not None:
         known.flatten(1)[:, num_tokens:] = True
-    plan = plan_visits(condition.transformer, known, options.guidance_scale != 1.0)
+    grid = TokenGrid(indices, known, config.order, lambda *_: None)
     noise = CellNoise(seed, range(batch), config.grid[1], config.vocab_size, indices.device)
-    return fill_in(condition, indices, known, plan, options, noise, lambda *_: None, guess)
+    decode = jacobi_decode if draft else decode_sequential
+    with torch.inference_mode():
+        decoder = Decoder(condition, options.guidance_scale, is_whole=True)
+        decode(decoder, grid, grid.positions(cells_to_sample(config, known)), options, noise)
+    return grid.indices.view_as(indices)

@@ -16,9 +16,9 @@ class Cancelable(TorchFunctionMode):
     """In here every operation of torch is a chance to cancel.
 
     The host's layers are one by themselves, but between two of them attention alone may take minutes on a CPU. It is
-    cut into parts of a fraction of a second, and so is everything else that grows with the picture
-    (taming/modules/strips.py). What it costs, some microseconds for an operation, is noticed only where models are tiny
-    and called for every token.
+    cut into parts of a fraction of a second, and so is everything else that grows with the image
+    (taming/modules/fast/chunked.py). What it costs, some microseconds for an operation, is noticed only where models
+    are tiny and called for every token.
     """
 
     def __torch_function__(

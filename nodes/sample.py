@@ -17,9 +17,9 @@ from ..taming.sampling import (
     SamplingOptions,
     check_vocabulary,
     generate,
+    max_open_windows,
     recommended_options,
     sampling_threads,
-    windows_at_once,
 )
 from . import host
 from .budgets import sample_bytes
@@ -199,7 +199,7 @@ def _draw_items(
 ) -> Tensor:
     indices, known = tokens.indices[items], tokens.known[items]
     guided = options.guidance_scale != 1
-    windows = windows_at_once(transformer.model, known, guided, host.cancel_if_asked)
+    windows = max_open_windows(transformer.model, known, guided, host.cancel_if_asked)
     memory = sample_bytes(transformer.config, len(indices), guided, windows) + picture.memory
     side_by_side = -(-known.shape[2] // transformer.config.grid[1])  # windows that are read in one step
     rows = len(indices) * side_by_side * (2 if guided else 1)

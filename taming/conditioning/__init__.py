@@ -7,6 +7,7 @@ from .config import MAP_KINDS, ConditionConfig
 from .maps import encode_map, map_pixels
 from .prefix import FixedPrefix, MapPrefix, Prefix, coordinate_tokens
 from .prompts import encode_prompts
+from .token_model import MapEncoder, TokenModel, TokenModelConfig
 from .vocabularies import vocabulary
 from .window import Window
 from .words import Word, WordList, read_word_list
@@ -18,8 +19,11 @@ __all__ = [
     "Condition",
     "ConditionConfig",
     "FixedPrefix",
+    "MapEncoder",
     "MapPrefix",
     "Prefix",
+    "TokenModel",
+    "TokenModelConfig",
     "Window",
     "Word",
     "WordList",

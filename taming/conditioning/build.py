@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +20,7 @@ from .labels import Labels, find_labels, known_labels
 from .maps import encode_map, map_pixels
 from .prefix import BoxPrefix, CoordinatePrefix, FixedPrefix, MapPrefix, Prefix, coordinate_tokens
 from .prompts import encode_prompts, label_prompts, report_prompt
-
-if TYPE_CHECKING:
-    from ..models.transformer import Transformer
+from .token_model import TokenModel
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +29,7 @@ Layouts = Sequence[Box] | Sequence[Sequence[Box]]
 
 
 def get_condition(
-    transformer: Transformer,
+    transformer: TokenModel,
     label: Labels | None = None,
     *,
     prompt: Prompts | None = None,
@@ -92,7 +90,7 @@ def get_condition(
     return condition if batch_size is None else condition.expand(batch_size)
 
 
-def _map_prefix(transformer: Transformer, value: Tensor | None) -> Prefix:
+def _map_prefix(transformer: TokenModel, value: Tensor | None) -> Prefix:
     config, stage = transformer.config.condition, transformer.cond_stage
     assert value is not None  # check_kind
     if stage is None:
@@ -104,7 +102,7 @@ def _map_prefix(transformer: Transformer, value: Tensor | None) -> Prefix:
         return encode_map(config, stage, map_pixels(config, value))
 
 
-def _class_prefix(transformer: Transformer, label: Labels | None) -> Prefix:
+def _class_prefix(transformer: TokenModel, label: Labels | None) -> Prefix:
     config = transformer.config.condition
     if label is None and config.null_label is None:
         raise ConditionError(
@@ -115,7 +113,7 @@ def _class_prefix(transformer: Transformer, label: Labels | None) -> Prefix:
     return FixedPrefix(torch.tensor(tokens, dtype=torch.int64)[:, None])  # (B, 1)
 
 
-def _word_prefix(transformer: Transformer, prompt: Prompts | None) -> Prefix:
+def _word_prefix(transformer: TokenModel, prompt: Prompts | None) -> Prefix:
     config, vocab_size = transformer.config.condition, transformer.config.vocab_size
     prompts = [prompt or ""] if prompt is None or isinstance(prompt, str) else list(prompt)
     if not prompts:
@@ -136,18 +134,18 @@ def _of_one_size(prefix: Prefix, null_prefix: Prefix) -> tuple[Prefix, Prefix]:
     return prefix.expand(size), null_prefix.expand(size)
 
 
-def _start_prefix(transformer: Transformer, nothing: None) -> Prefix:
+def _start_prefix(transformer: TokenModel, nothing: None) -> Prefix:
     return FixedPrefix(torch.tensor([[transformer.config.condition.sos_token]]))
 
 
-def _coordinate_prefix(transformer: Transformer, coordinates: Tensor | None) -> Prefix:
+def _coordinate_prefix(transformer: TokenModel, coordinates: Tensor | None) -> Prefix:
     config, vocab_size = transformer.config.condition, transformer.config.vocab_size
     if coordinates is None:
         return CoordinatePrefix(1, config.num_codes, config.down_factor, vocab_size)
     return MapPrefix(coordinate_tokens(coordinates, config.num_codes, config.down_factor, vocab_size))
 
 
-def _box_prefix(transformer: Transformer, boxes: Layouts | None) -> Prefix:
+def _box_prefix(transformer: TokenModel, boxes: Layouts | None) -> Prefix:
     config = transformer.config.condition
     assert boxes is not None and config.boxes is not None  # check_kind; check_condition
     limit = config.boxes.max_objects
@@ -184,7 +182,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "words": ("prompt", "negative", "label"),
     **{kind: (kind,) for kind in ("coordinates", "boxes", *MAP_KINDS)},
 }
-PREFIXES: dict[str, Callable[[Transformer, Any], Prefix]] = {
+PREFIXES: dict[str, Callable[[TokenModel, Any], Prefix]] = {
     "unconditional": _start_prefix,
     "class": _class_prefix,
     "words": _word_prefix,

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from ..errors import ConditionError
 from ..wording import shorten
 from .prefix import FixedPrefix, Prefix
-
-if TYPE_CHECKING:
-    from ..models.transformer import Transformer
+from .token_model import TokenModel
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +21,7 @@ MAX_BATCH_SIZE = 2**20
 class Condition:
     """Everything the sampler gives a transformer besides the grid."""
 
-    transformer: Transformer
+    transformer: TokenModel
     prefix: Prefix
     null_prefix: Prefix | None  # the same length, saying nothing; None when the model was not trained for guidance
     context: Tensor | None  # (B, S, D) vectors, for a cross-attention model

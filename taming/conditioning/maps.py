@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,12 +10,10 @@ from .config import ConditionConfig
 from .depth import normalize_depth
 from .prefix import MapPrefix
 from .segmentation import one_hot
-
-if TYPE_CHECKING:
-    from ..models.vqgan import VQModel
+from .token_model import MapEncoder
 
 
-def encode_map(config: ConditionConfig, stage: VQModel, pixels: Tensor) -> MapPrefix:
+def encode_map(config: ConditionConfig, stage: MapEncoder, pixels: Tensor) -> MapPrefix:
     """Tokens of a map, (B, C, H, W) as its stage was trained on: one-hot labels, depth or pixels in [-1, 1]."""
     side = config.downsample_cond_size
     if side:

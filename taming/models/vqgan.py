@@ -79,6 +79,11 @@ class VQModel(nn.Module):
         """Pixels per token side."""
         return self.config.factor
 
+    @property
+    def num_tokens(self) -> int:
+        """How many different tokens there are."""
+        return self.config.num_tokens
+
     def encode_latents(self, pixels: Tensor) -> Tensor:
         """Pixels (B, C, H, W) in [-1, 1] to the unquantized latents (B, D, h, w)."""
         own = pixels if self.config.pixel_range == "signed" else (pixels + 1) / 2

@@ -42,7 +42,7 @@ class GPT(GradientCheckpointing):
         self.config = config
         self.tok_emb = operations.Embedding(config.vocab_size + config.cond_vocab_size, config.n_embd)
         self.pos_emb = nn.Parameter(torch.zeros(1, config.block_size, config.n_embd))
-        self.drop = nn.Dropout(config.embd_pdrop)
+        self.drop: nn.Module = nn.Dropout(config.embd_pdrop)
         self.blocks = nn.ModuleList(Block(config, operations) for _ in range(config.n_layer))
         self.ln_f = operations.LayerNorm(config.n_embd)
         self.head = operations.Linear(config.n_embd, config.vocab_size, bias=False)
@@ -112,6 +112,11 @@ class GPT(GradientCheckpointing):
         mask = torch.ones(length, start + length, dtype=torch.bool, device=device).tril(start)
         mask[: max(0, unmasked - start), :unmasked] = True
         return mask
+
+    @property
+    def device(self) -> torch.device:
+        """Of its weights."""
+        return self.pos_emb.device
 
     def new_cache(self, capacity: int) -> KVCache:
         """An empty cache for a sequence of up to `capacity` tokens."""

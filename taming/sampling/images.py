@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..conditioning import Condition, get_condition
+from ..conditioning import Condition, TokenModel, get_condition
+from ..configs.sampling import PLAIN, SamplingOptions
 from ..errors import ConditionError, TokensError
+from ..modules.quantizers import Quantized
 from .edits import choose_cells, forget_cells
-from .filters import PLAIN, SamplingOptions
 from .generate import Callback, generate, sample_grid
 
-if TYPE_CHECKING:
-    from ..models.transformer import Transformer
-    from ..models.vqgan import VQModel
+
+class Tokenizer(Protocol):
+    """A VQGAN, as far as images are concerned."""
+
+    @property
+    def factor(self) -> int:
+        """Pixels per token side."""
+        ...
+
+    @property
+    def num_tokens(self) -> int:
+        """How many different tokens there are."""
+        ...
+
+    def encode(self, pixels: Tensor) -> Quantized:
+        """Tokens of pixels, (B, 3, H, W) in [-1, 1]."""
+        ...
+
+    def decode_indices(self, indices: Tensor) -> Tensor:
+        """Tokens (B, h, w) to unclamped pixels (B, 3, h * factor, w * factor)."""
+        ...
 
 
 @torch.no_grad()
 def generate_image(
-    vqgan: VQModel,
-    transformer: Transformer,
+    vqgan: Tokenizer,
+    transformer: TokenModel,
     condition: Condition | None = None,
     seed: int = 0,
     grid: tuple[int, int] | None = None,
@@ -37,14 +56,14 @@ def generate_image(
         raise ConditionError(
             "The condition was built for another transformer. Build it with get_condition(transformer, ...)."
         )
-    check_vocabulary(transformer, vqgan.config.num_tokens)
+    check_vocabulary(transformer, vqgan.num_tokens)
     indices = sample_grid(condition, grid=grid, options=options, seed=seed, callback=callback)
     return _to_image(vqgan.decode_indices(indices))
 
 
 @torch.no_grad()
 def transform_image(
-    vqgan: VQModel,
+    vqgan: Tokenizer,
     image: Tensor,
     condition: Condition,
     strength: float = 0.8,
@@ -59,7 +78,7 @@ def transform_image(
     `mask`, (B or 1, H, W) in [0, 1], limits the choice to tokens that it touches. Tokens are chosen in patches of about
     `patch` tokens across.
     """
-    check_vocabulary(condition.transformer, vqgan.config.num_tokens)
+    check_vocabulary(condition.transformer, vqgan.num_tokens)
     indices = vqgan.encode(image * 2 - 1).indices
     batch, height, width = indices.shape
     among = None if mask is None else forget_cells(mask.cpu(), (batch, height, width), vqgan.factor)
@@ -68,7 +87,7 @@ def transform_image(
     return _to_image(vqgan.decode_indices(indices))
 
 
-def check_vocabulary(transformer: Transformer, num_codes: int) -> None:
+def check_vocabulary(transformer: TokenModel, num_codes: int) -> None:
     """Raise TokensError unless `transformer` draws from a codebook of `num_codes`."""
     if transformer.config.vocab_size != num_codes:
         raise TokensError(

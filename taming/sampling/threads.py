@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from ..models.transformer import Transformer
+from ..conditioning import TokenModel
 
 # Multiplications of the largest product of a step, from which on several threads draw it.
 SHARED_WORK = 2_000_000
 
 
-def useful_threads(transformer: Transformer, rows: int) -> int:
+def useful_threads(transformer: TokenModel, rows: int) -> int:
     """Threads for steps of `rows` tokens: those of torch, or one where there is little to do.
 
     It depends on nothing else, so that the same is drawn whatever else the machine does: sums of floats may differ in
@@ -30,14 +28,14 @@ def useful_threads(transformer: Transformer, rows: int) -> int:
 
 
 @contextmanager
-def sampling_threads(transformer: Transformer, rows: int) -> Iterator[None]:
+def sampling_threads(transformer: TokenModel, rows: int) -> Iterator[None]:
     """Draw in here, `rows` tokens in a step; torch has its threads back afterwards, whatever happens.
 
     On another device than a CPU nothing changes. A library must not do this unasked, so `generate` does not: the
     number holds for the whole of torch.
     """
     usual = torch.get_num_threads()
-    if transformer.pos_emb.device.type == "cpu":
+    if transformer.device.type == "cpu":
         torch.set_num_threads(useful_threads(transformer, rows))
     try:
         yield

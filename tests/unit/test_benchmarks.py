@@ -44,8 +44,8 @@ from benchmarks.token_rows import (
     names,
 )
 from taming import get_condition
+from taming.configs.sampling import PLAIN as PLAIN_SAMPLING
 from taming.models import PRECISIONS, ConditionConfig, Transformer
-from taming.sampling.filters import PLAIN as PLAIN_SAMPLING
 from taming.sampling.filters import sample_next
 
 

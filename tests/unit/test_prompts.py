@@ -10,17 +10,17 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from taming.sampling.replay import Replay
 
 from taming import get_condition, load_transformer
 from taming.checkpoints import save_checkpoint
 from taming.conditioning import ConditionConfig, Window
 from taming.conditioning.words import FIRST_WORD, NULL, PAD
+from taming.configs.sampling import PLAIN
 from taming.errors import ConditionError, ConfigError, TokensError
 from taming.models import Transformer, TransformerConfig, prepare_for_sampling
+from taming.modules.fast.cuda_graph import CUDAGraphStep
 from taming.modules.fast.packed_linear import can_pack
-from taming.sampling import SamplingOptions, generate, reader
-from taming.sampling.filters import PLAIN
+from taming.sampling import SamplingOptions, decoder, generate
 from word_models import CODES, MAX_WORDS, SIDE, word_condition, word_model
 
 WHOLE = Window(0, 0, SIDE, SIDE, (SIDE, SIDE))
@@ -164,11 +164,11 @@ def test_steps_of_a_recording_draw_the_same_tokens(model, monkeypatch):
     grids, made = blank_grids(2, 6, 6), []
     expected = generate(condition, *grids, options=GUIDED, seed=3)
 
-    def unrecorded(transformer, cache, context):
-        made.append(Replay(transformer, cache, context))
+    def uncaptured(transformer, cache, context):
+        made.append(CUDAGraphStep(transformer, cache, context))
         return made[-1]
 
-    monkeypatch.setattr(reader, "record", unrecorded)
+    monkeypatch.setattr(decoder, "capture_step", uncaptured)
     assert torch.equal(generate(condition, *grids, options=GUIDED, seed=3), expected)
     assert len(made) == 1
 

@@ -22,9 +22,11 @@ from .upsample_conv import upsample_conv_class
 def attach(model: nn.Module) -> None:
     """Let the encoders and decoders in `model` take the fast path."""
     for module in list(model.modules()):
-        if type(module) is Upsample and module.with_conv:
+        fast_class = _FAST_CLASSES.get(type(module))
+        if fast_class is not None:
+            module.__class__ = fast_class
+        if fast_class is FastUpsample and isinstance(module, FastUpsample) and module.with_conv:
             module.conv.__class__ = upsample_conv_class(type(module.conv))
-        module.__class__ = _FAST_CLASSES.get(type(module), type(module))
 
 
 class FastEncoder(Encoder):

@@ -69,6 +69,6 @@ def _packed(layer: nn.Module) -> PackedLinear:
     return layer
 
 
-def quantizes_activations(gpt: GPT) -> bool:
+def quantizes_gpt_activations(gpt: GPT) -> bool:
     """Whether the layers of `gpt` round what they multiply, which magnifies float noise."""
     return isinstance(gpt.head, PackedLinear) and gpt.head.weight.quantizes_activations

@@ -37,7 +37,7 @@ class PeakWatch:
     def measure(self) -> Iterator[list[Tensor]]:
         """The peak ratios (B,) of all maps, once `decoder` has run inside.
 
-        It must run with gradients on: without, large images are normalized in strips (`modules/strips.py`).
+        It must run with gradients on: without, large images are normalized in chunks (`modules/fast/chunked.py`).
         """
         self.stop()
         ratios: list[Tensor] = []

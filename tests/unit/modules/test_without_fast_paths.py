@@ -1,4 +1,4 @@
-"""The fast paths are optional: a copy of the library without them samples the same tokens and decodes the same image."""
+"""The fast paths are optional: a copy of the library without them samples and decodes the same."""
 
 import os
 import shutil

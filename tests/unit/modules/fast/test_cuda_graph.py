@@ -8,7 +8,7 @@ import torch
 from taming.conditioning import get_condition
 from taming.models import ConditionConfig, Transformer, TransformerConfig
 from taming.modules.fast.cuda_graph import MIN_STEPS, CUDAGraphStep, capture_step, unsupported_reason
-from taming.sampling import SamplingOptions, generate, reader
+from taming.sampling import SamplingOptions, decoder, generate
 
 GRID = (5, 6)
 WANTS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -56,7 +56,7 @@ def test_grids_drawn_by_steps_equal_those_drawn_plainly(options, monkeypatch):
         made.append(CUDAGraphStep(transformer, cache, context))
         return made[-1]
 
-    monkeypatch.setattr(reader, "capture_step", uncaptured)
+    monkeypatch.setattr(decoder, "capture_step", uncaptured)
     assert torch.equal(generate(condition, indices, known, options=options, seed=3), expected)
     assert len(made) == 1
 
@@ -85,7 +85,7 @@ def test_a_captured_step_samples_the_same_tokens(options, context_dim, monkeypat
     with caplog.at_level(logging.INFO):
         captured = generate(condition, indices, known, options=options, seed=3)
     assert "with a CUDA graph" in caplog.text
-    monkeypatch.setattr(reader, "capture_step", lambda *_: None)
+    monkeypatch.setattr(decoder, "capture_step", lambda *_: None)
     assert torch.equal(captured, generate(condition, indices, known, options=options, seed=3))
 
 

@@ -310,7 +310,7 @@ def test_guesses_change_nothing_but_the_number_of_calls(options, share_known, or
     ahead, num_ahead = list(steps), len(calls)
     steps.clear()
     calls.clear()
-    monkeypatch.setattr(sys.modules["taming.sampling.generate"], "can_guess", lambda *_: False)
+    monkeypatch.setattr(sys.modules["taming.sampling.generate"], "can_draft", lambda *_: False)
     generate(condition, indices, known, **given)
     assert num_ahead <= len(calls) == len(steps)
     for guessed, alone in zip(ahead, steps, strict=True):

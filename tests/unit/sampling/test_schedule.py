@@ -1,4 +1,4 @@
-"""The order of visits to a large grid: nothing is drawn before what it sees, and nothing is read twice needlessly."""
+"""The schedule of a large grid: nothing is sampled before what it sees, and nothing is read twice needlessly."""
 
 import math
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles.sliding_window import CONDITIONS
-from taming.sampling.waves import count_reads, plan_reads, plan_waves
+from taming.sampling.schedule import plan_reads, plan_wavefronts, schedule_cost
 from taming.sampling.windows import window_at
 
 CLASSES = CONDITIONS["class"]
@@ -26,12 +26,12 @@ def visits(draw):
 
 def plan(wanted, grid, size, condition, room=None):
     """What is read in each wave."""
-    return list(plan_reads(plan_waves(wanted, grid, size, condition), wanted, grid, size, condition, room=room))
+    return list(plan_reads(plan_wavefronts(wanted, grid, size, condition), wanted, grid, size, condition, room=room))
 
 
-def one_by_one(wanted, grid, size, condition, order=()):
-    waves = ([cell] for cell in order or range(len(wanted)) if wanted[cell])
-    return list(plan_reads(waves, wanted, grid, size, condition, order))
+def one_by_one(wanted, grid, size, condition):
+    waves = ([cell] for cell in range(len(wanted)) if wanted[cell])
+    return list(plan_reads(waves, wanted, grid, size, condition))
 
 
 def whole(grid):
@@ -50,7 +50,7 @@ def cells_of(window):
 def test_a_cell_comes_after_all_that_its_window_shows_before_it(visit):
     wanted, grid, size, condition = visit
     cells = [cell for cell, is_wanted in enumerate(wanted) if is_wanted]
-    waves = list(plan_waves(*visit))
+    waves = list(plan_wavefronts(*visit))
     wave_of = {cell: number for number, wave in enumerate(waves) for cell in wave}
     assert sorted(cell for wave in waves for cell in wave) == cells
     for cell in cells:
@@ -88,9 +88,9 @@ def test_reads_bring_all_before_a_cell_once_for_as_long_as_its_window_is_kept(vi
         ((64, 128), 1136, 8, 2_180_000),
     ],
 )
-def test_the_counts_are_the_theoretical_ones(grid, steps, widest, tokens):
+def test_the_costs_are_the_theoretical_ones(grid, steps, widest, tokens):
     """Serial steps are 16 for each row but the first and one for each column; tokens are those of a prototype."""
-    counts = count_reads(plan(whole(grid), grid, (16, 16), CONDITIONS["segmentation"]), 256)
+    counts = schedule_cost(plan(whole(grid), grid, (16, 16), CONDITIONS["segmentation"]), 256)
     assert counts.steps == steps == 16 * (grid[0] - 1) + grid[1]
     assert max(counts.batch_sizes) == widest == grid[1] // 16
     assert sum(size * number for size, number in counts.batch_sizes.items()) == grid[0] * grid[1]
@@ -100,20 +100,20 @@ def test_the_counts_are_the_theoretical_ones(grid, steps, widest, tokens):
 
 def test_without_waves_a_window_is_read_as_often_and_each_step_is_one_cell():
     work = (whole((32, 32)), (32, 32), (16, 16), CLASSES)
-    alone, waves = count_reads(one_by_one(*work), 256), count_reads(plan(*work), 256)
+    alone, waves = schedule_cost(one_by_one(*work), 256), schedule_cost(plan(*work), 256)
     assert (alone.steps, alone.batch_sizes) == (1024, {1: 1024})
     assert alone.tokens == waves.tokens
 
 
 def test_less_room_costs_tokens_and_saves_windows():
-    counts = [count_reads(plan(whole((32, 32)), (32, 32), (16, 16), CLASSES, room), 1) for room in (None, 8, 0)]
+    counts = [schedule_cost(plan(whole((32, 32)), (32, 32), (16, 16), CLASSES, room), 1) for room in (None, 8, 0)]
     assert counts[0].tokens < counts[1].tokens < counts[2].tokens
     assert counts[0].windows > counts[1].windows > counts[2].windows
 
 
 def test_a_grid_of_one_window_is_read_once_cell_by_cell():
     wanted = bytes(cell in (2, 3, 7, 11) for cell in range(12))
-    assert list(plan_waves(wanted, (3, 4), (3, 4), CLASSES)) == [[2], [3], [7], [11]]
+    assert list(plan_wavefronts(wanted, (3, 4), (3, 4), CLASSES)) == [[2], [3], [7], [11]]
     planned = plan(wanted, (3, 4), (3, 4), CLASSES)
     assert [(wave[0].start, wave[0].end, wave[0].is_kept) for wave in planned] == [
         (0, 2, True),
@@ -121,12 +121,7 @@ def test_a_grid_of_one_window_is_read_once_cell_by_cell():
         (3, 7, True),
         (7, 11, False),
     ]
-    assert count_reads(planned, 5).tokens == 11 + 5
-
-
-def test_an_order_says_what_comes_before_a_cell():
-    planned = one_by_one(b"\0\1\1\0", (2, 2), (2, 2), CLASSES, order=[3, 1, 0, 2])
-    assert [(wave[0].cell, wave[0].start, wave[0].end) for wave in planned] == [(1, 0, 1), (2, 1, 3)]
+    assert schedule_cost(planned, 5).tokens == 11 + 5
 
 
 def test_planning_asks_in_every_row_whether_to_go_on_and_ends_when_told():
@@ -139,7 +134,7 @@ def test_planning_asks_in_every_row_whether_to_go_on_and_ends_when_told():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(plan_waves(whole(grid), grid, (16, 16), CLASSES, check=check))
+        list(plan_wavefronts(whole(grid), grid, (16, 16), CLASSES, check=check))
     assert len(asked) == 50
 
 
@@ -148,7 +143,7 @@ def test_a_huge_grid_is_planned_as_it_is_drawn(kind):
     """16384 px took 103 s and 3.5 GB before the first token; now a few of their 2048 rows are planned before it."""
     rows: list[int] = []
     grid, condition = (2048, 2048), CONDITIONS[kind]
-    waves = plan_waves(whole(grid), grid, (16, 16), condition, check=lambda: rows.append(1))
+    waves = plan_wavefronts(whole(grid), grid, (16, 16), condition, check=lambda: rows.append(1))
     reads = plan_reads(waves, whole(grid), grid, (16, 16), condition)
     assert [read.cell for read in next(reads)] == [0]
     assert len(rows) < 15
@@ -162,9 +157,9 @@ def test_a_huge_grid_is_planned_as_it_is_drawn(kind):
 def test_a_plan_that_is_made_bit_by_bit_obeys_the_same_rules(visit, few, most):
     wanted, grid, size, condition = visit
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("taming.sampling.waves.WHOLE_PLANS", few)
-        patch.setattr("taming.sampling.waves.MOST_AHEAD", most)
-        waves = list(plan_waves(*visit))
+        patch.setattr("taming.sampling.schedule.EAGER_CELLS", few)
+        patch.setattr("taming.sampling.schedule.MAX_OPEN_CELLS", most)
+        waves = list(plan_wavefronts(*visit))
         planned = plan(*visit)
     wave_of = {cell: number for number, wave in enumerate(waves) for cell in wave}
     assert sorted(wave_of) == [cell for cell, is_wanted in enumerate(wanted) if is_wanted]
@@ -178,19 +173,19 @@ def test_a_plan_that_is_made_bit_by_bit_obeys_the_same_rules(visit, few, most):
 
 @pytest.mark.parametrize("grid", [(40, 64), (64, 40), (17, 100)])
 def test_an_empty_grid_has_the_same_waves_however_little_is_planned_ahead(grid, monkeypatch):
-    at_once = list(plan_waves(whole(grid), grid, (16, 16), CLASSES))
-    monkeypatch.setattr("taming.sampling.waves.WHOLE_PLANS", 0)
-    assert list(plan_waves(whole(grid), grid, (16, 16), CLASSES)) == at_once
+    at_once = list(plan_wavefronts(whole(grid), grid, (16, 16), CLASSES))
+    monkeypatch.setattr("taming.sampling.schedule.EAGER_CELLS", 0)
+    assert list(plan_wavefronts(whole(grid), grid, (16, 16), CLASSES)) == at_once
 
 
 def test_no_pattern_of_cells_makes_a_plan_wait_for_all_of_them(monkeypatch):
     """Where every row begins with a cell that waits for nothing, no wave is ever certain to be complete."""
-    monkeypatch.setattr("taming.sampling.waves.WHOLE_PLANS", 50)
-    monkeypatch.setattr("taming.sampling.waves.MOST_AHEAD", 400)
+    monkeypatch.setattr("taming.sampling.schedule.EAGER_CELLS", 50)
+    monkeypatch.setattr("taming.sampling.schedule.MAX_OPEN_CELLS", 400)
     grid, rows = (200, 160), []
     wanted = bytearray(whole(grid))
     for row in range(grid[0]):  # the left half is known but for single cells that do not see each other
         wanted[row * 160 : row * 160 + 80] = bytes(80)
         wanted[row * 160 + 10 * (row % 8)] = 1
-    next(plan_waves(bytes(wanted), grid, (16, 16), CLASSES, check=lambda: rows.append(1)))
+    next(plan_wavefronts(bytes(wanted), grid, (16, 16), CLASSES, check=lambda: rows.append(1)))
     assert len(rows) < 15

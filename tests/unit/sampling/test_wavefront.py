@@ -22,10 +22,11 @@ from taming.conditioning import Condition, MapPrefix, get_condition
 from taming.errors import ConditionError, TokensError
 from taming.models import Transformer, TransformerConfig
 from taming.sampling import SamplingOptions, generate, item_seed, sample_grid
-from taming.sampling.generate import fill_in, plan_visits, windows_at_once
-from taming.sampling.reader import WindowReader
+from taming.sampling.decoder import Decoder
+from taming.sampling.grid import TokenGrid
+from taming.sampling.schedule import max_open_windows, plan_reads, schedule, schedule_cost
 from taming.sampling.seeds import CellNoise
-from taming.sampling.waves import count_reads, plan_reads
+from taming.sampling.wavefront import WindowCaches, wavefront_decode
 from taming.sampling.windows import window_at
 
 PLAIN = SamplingOptions()
@@ -148,7 +149,10 @@ def one_by_one(condition, indices, known, options=PLAIN, seed=0, room=None):
     config = transformer.config
     plan = plan_reads(waves, wanted, grid, config.grid, config.condition, room=room)
     noise = CellNoise(seed, range(len(known)), grid[1], config.vocab_size, indices.device)
-    return fill_in(condition, indices, known, plan, options, noise, lambda *_: None)
+    tokens = TokenGrid(indices, known, (), lambda *_: None)
+    with torch.inference_mode():
+        wavefront_decode(Decoder(condition, options.guidance_scale), tokens, plan, options, noise)
+    return tokens.indices.view_as(indices)
 
 
 def some_tokens(batch, grid, share_known):
@@ -216,7 +220,7 @@ def test_the_callback_counts_cells_and_is_called_once_a_wave():
     indices, known = some_tokens(2, (6, 12), 0.2)
     seen = []
     drawn = generate(condition, indices, known, callback=lambda *step: seen.append(step))
-    plan = list(plan_visits(condition.transformer, known, guided=False))
+    plan = list(schedule(condition.transformer, known, guided=False))
     total = int((~known).any(0).sum())
     assert [done for done, *_ in seen] == list(accumulate(len(wave) for wave in plan))
     assert {step[1] for step in seen} == {total} and seen[-1][0] == total and len(seen) < total
@@ -240,16 +244,16 @@ def test_as_many_windows_are_in_memory_as_are_announced(is_counted, monkeypatch)
     transformer = build("class", (4, 4))
     condition, most = condition_for(transformer, (7, 13), 1), []
     indices, known = some_tokens(1, (7, 13), 0.1)
-    read = WindowReader.logits
+    logits = WindowCaches.logits
 
-    def counted(reader, wave, tokens):
-        goes_on = {each.window for each in wave}
-        most.append(len(goes_on | reader.caches.keys()))
-        return read(reader, wave, tokens)
+    def counted(windows, step):
+        going_on = {each.window for each in step}
+        most.append(len(going_on | windows.caches.keys()))
+        return logits(windows, step)
 
-    monkeypatch.setattr(WindowReader, "logits", counted)
+    monkeypatch.setattr(WindowCaches, "logits", counted)
     generate(condition, indices, known)
-    announced = windows_at_once(transformer, known, guided=False)
+    announced = max_open_windows(transformer, known, guided=False)
     assert 4 < max(most) <= announced <= (max(most) if is_counted else 24)
 
 
@@ -280,9 +284,9 @@ def test_a_window_is_read_once_and_no_more_of_it_than_is_needed():
     condition = condition_for(transformer, (6, 11), 1)
     indices, known = some_tokens(1, (6, 11), 0.0)
     generate(condition, indices, known)
-    plan = list(plan_visits(transformer, known, guided=False))
+    plan = list(schedule(transformer, known, guided=False))
     assert len(lengths) == len(plan) == 4 * 5 + 11
-    assert sum(lengths) == count_reads(plan, 16).tokens
+    assert sum(lengths) == schedule_cost(plan, 16).tokens
     assert sum(read.is_new for wave in plan for read in wave) == 3 * 8  # windows that the grid has
 
 

@@ -15,7 +15,7 @@ from ..taming.conditioning.vocabularies import PALETTES, Vocabulary, vocabulary
 from ..taming.errors import ConditionError
 from .boxes import MAX_SIDE_PX, frames_of, label_names, place_of
 from .errors import blaming
-from .memory import check_memory
+from .host_memory import check_memory
 
 DEFAULT_PALETTE = "scenes"  # of the embedded map model
 DEFAULT_SIDE_PX = 128  # likewise

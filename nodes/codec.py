@@ -15,7 +15,7 @@ from . import host
 from .budgets import decode_bytes, encode_bytes
 from .cancel import Cancelable
 from .errors import blaming
-from .memory import check_memory
+from .host_memory import check_memory
 from .tiles import decode_tiles
 from .types import Tokens, TokensSocket, VQGANHandle, VQGANSocket
 

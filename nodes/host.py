@@ -40,7 +40,7 @@ from .host_folders import (
     listed_path,
     paths_of,
 )
-from .memory import NotEnoughMemory, check_memory
+from .host_memory import NotEnoughMemory, check_memory
 from .presets import published_configs
 
 log = logging.getLogger(__name__)

@@ -104,7 +104,7 @@ def test_only_the_host_files_of_the_nodes_touch_the_host():
         for file in python_files(ROOT / "nodes")
         if any(name.split(".")[0] in host_modules for name, is_relative in imports(file) if not is_relative)
     ]
-    assert set(users) <= {"host.py", "host_events.py", "host_folders.py", "memory.py"}
+    assert set(users) <= {"host.py", "host_events.py", "host_folders.py", "host_memory.py"}
 
 
 def test_the_root_imports_nothing_when_it_is_imported():

@@ -1,6 +1,5 @@
 """Grids of any size: the sliding window is the reference scripts', and fast equals slow."""
 
-import sys
 from itertools import accumulate
 
 import pytest
@@ -240,7 +239,7 @@ def test_the_callback_counts_cells_and_is_called_once_a_wave():
 @pytest.mark.parametrize("is_counted", [True, False])
 def test_as_many_windows_are_in_memory_as_are_announced(is_counted, monkeypatch):
     if not is_counted:  # as for grids that are too large to count in
-        monkeypatch.setattr(sys.modules["taming.sampling.generate"], "WHOLE_PLANS", 0)
+        monkeypatch.setattr("taming.sampling.schedule.EAGER_CELLS", 0)
     transformer = build("class", (4, 4))
     condition, most = condition_for(transformer, (7, 13), 1), []
     indices, known = some_tokens(1, (7, 13), 0.1)

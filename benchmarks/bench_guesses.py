@@ -64,7 +64,7 @@ def measure(
 ) -> dict[str, Any]:
     steps: Steps = {name: partial(draw, told, options, name == GUESSING) for name in (ALONE, GUESSING)}
     calls: list[int] = []
-    hook = model.register_forward_pre_hook(lambda *_: calls.append(1))
+    hook = model.tok_emb.register_forward_pre_hook(lambda *_: calls.append(1))
     counts, grids = {}, {}
     for name, step in steps.items():
         calls.clear()

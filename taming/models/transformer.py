@@ -15,7 +15,7 @@ from ..sampling import Callback, SamplingOptions, sample_grid
 from .vqgan import VQModel
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TransformerConfig(GPTConfig):
     """A GPT and what it was trained on."""
 

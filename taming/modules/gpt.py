@@ -17,7 +17,7 @@ from .gradient_checkpointing import GradientCheckpointing
 from .kv_cache import ContextCache, KVCache, LayerCache
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class GPTConfig:
     """Shape of a GPT; names as in the published `transformer_config`."""
 

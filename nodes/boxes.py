@@ -17,6 +17,7 @@ from .errors import blaming
 from .types import Condition, ConditionSocket, TransformerHandle, TransformerSocket
 
 MAX_SIDE_PX = 16384  # the host's own limit
+MAX_PLACE = 2**53  # what a floating-point number counts to
 ELEMENT_UNIT = 1000  # the host's elements measure in thousandths of the picture
 SIDES = ("x", "y", "width", "height")
 
@@ -160,7 +161,11 @@ def place_of(entry: object, size_px: tuple[int, int]) -> tuple[float, float, flo
         raise ConditionError(f"expected {', '.join(SIDES)}, found {shorten(entry)}.")
     corners = entry.get("bbox")
     found = list(corners) if isinstance(corners, (list, tuple)) else [entry.get(side) for side in SIDES]
-    numbers = [float(number) for number in found if isinstance(number, (int, float))]
+    numbers = [
+        float(number)
+        for number in found
+        if isinstance(number, float) or (isinstance(number, int) and abs(number) <= MAX_PLACE)
+    ]
     if len(found) != 4 or len(numbers) != 4:
         raise ConditionError(f"expected four numbers ({', '.join(SIDES)}), found {shorten(found)}.")
     if corners is not None:

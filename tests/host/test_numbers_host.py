@@ -126,6 +126,13 @@ def test_numbers_that_only_together_are_too_large_are_refused(
     assert run.error.startswith("There would be ") and "more than the limit of 16777216" in run.error
 
 
+def test_a_box_of_hundreds_of_digits_is_refused_in_words(server: LiveServer, info: dict[str, Any]):
+    prompt = prompt_for(info, "TamingBoxesToMap")
+    (box,) = (dict(box) for box in prompt["node"]["inputs"]["boxes"]["__value__"])
+    prompt["node"]["inputs"]["boxes"] = {"__value__": [box | {"width": 10**400}]}
+    assert watch(server, prompt).error.startswith("boxes, box 1: expected four numbers (x, y, width, height), found [")
+
+
 @pytest.mark.skipif(psutil.virtual_memory().available < 8 * 2**30, reason="drawing it is refused with less memory")
 def test_the_largest_picture_of_the_editor_can_be_begun_and_canceled(server: LiveServer):
     """16384 px: it took 103 s and 3.5 GB before the first token."""

@@ -25,7 +25,7 @@ from taming.models import VQModel, VQModelConfig
 from taming.training.datasets import Data, open_data
 from taming.training.loop import train
 from taming.training.recipe import DataSettings, Optimizer, Phase, Recipe
-from taming.training.vqgan import VQGANTask
+from taming.training.tasks.vqgan import VQGANTask
 
 NUM_CODES = 1024
 MODEL: dict[str, Any] = {"n_embed": NUM_CODES, "embed_dim": 64, "z_channels": 64, "ch": 32, "ch_mult": (1, 1, 1, 1)}

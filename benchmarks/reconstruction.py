@@ -16,7 +16,7 @@ from taming import load_vqgan
 from taming.errors import ConfigError
 from taming.metrics import code_usage, perplexity, psnr
 from taming.models import VQModel
-from taming.modules.perceptual import PerceptualDistance
+from taming.training.losses.efficientnet import PerceptualDistance
 
 BATCH = 20
 
@@ -52,7 +52,9 @@ def get_ruler() -> Ruler | None:
     try:
         distance = PerceptualDistance()
     except ConfigError:
-        print("perceptual distance: not measured, its packages are not installed (see taming/modules/perceptual.py)")
+        print(
+            "perceptual distance: not measured, its packages are not installed (see taming/training/losses/efficientnet.py)"
+        )
         return None
 
     @torch.no_grad()

@@ -25,8 +25,8 @@ from taming.data import ArrayDataset
 from taming.models import VQModel, VQModelConfig
 from taming.training.build import make_task
 from taming.training.datasets import Data
+from taming.training.distributed import OneProcess
 from taming.training.loop import train
-from taming.training.processes import OneProcess
 from taming.training.recipe import Recipe
 
 REFERENCE = "reference"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..taming.wording import accept_any_text
+from ..taming.text import accept_any_text
 from .box_maps import TamingBoxesToMap
 from .boxes import TamingBoxCondition
 from .codec import TamingDecode, TamingEncode
@@ -15,13 +15,13 @@ from .host_folders import register_folders
 from .inputs import check_inputs
 from .loaders import TamingLoadTransformer, TamingLoadVQGAN
 from .maps import TamingImageCondition
-from .recipes import TamingRecipe
 from .sample import TamingSample
 from .save import TamingSaveTransformer, TamingSaveVQGAN
 from .text import TamingTextCondition
 from .tokens import TamingEmptyTokens
-from .train_transformer import TamingTrainTransformer
-from .train_vqgan import TamingTrainVQGAN
+from .training.recipe import TamingRecipe
+from .training.transformer import TamingTrainTransformer
+from .training.vqgan import TamingTrainVQGAN
 
 
 class TamingExtension(ComfyExtension):

@@ -11,7 +11,7 @@ from ..taming.conditioning import Box, ConditionConfig
 from ..taming.conditioning.boxes import encode_boxes
 from ..taming.conditioning.labels import find_labels, split_names
 from ..taming.errors import ConditionError
-from ..taming.wording import shorten
+from ..taming.text import shorten
 from .conditions import BOX_CONDITION, check_node
 from .errors import blaming
 from .types import Condition, ConditionSocket, TransformerHandle, TransformerSocket

@@ -12,10 +12,10 @@ from torch import Tensor
 from ..taming.data import whole_cells
 from ..taming.errors import TamingError, UnsupportedCheckpointError
 from . import host
-from .budgets import decode_bytes, encode_bytes
 from .cancel import Cancelable
 from .errors import blaming
 from .host_memory import check_memory
+from .memory_estimates import decode_bytes, encode_bytes
 from .tiles import decode_tiles
 from .types import Tokens, TokensSocket, VQGANHandle, VQGANSocket
 

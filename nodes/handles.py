@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..taming.checkpoints import TransformerPlan, VQGANPlan, codebook_fingerprint
 from ..taming.models import Precision
 from . import host
-from .shared import shared
+from .model_cache import shared
 from .types import Tokenizer, TransformerHandle, VQGANHandle
 
 

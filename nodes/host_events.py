@@ -7,7 +7,7 @@ import logging
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
-from ..taming.wording import printable
+from ..taming.text import printable
 
 WARNING_EVENT = "taming.warning"  # web/js/warnings.js shows it
 

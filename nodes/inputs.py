@@ -10,7 +10,7 @@ from typing import SupportsFloat, SupportsIndex
 from comfy_api.latest import io
 
 from ..taming.errors import TamingError
-from ..taming.wording import shorten
+from ..taming.text import shorten
 
 
 def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:

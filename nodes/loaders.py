@@ -12,7 +12,7 @@ from . import host
 from .errors import blaming
 from .handles import transformer_handle, vqgan_handle
 from .host_folders import find_tokenizers
-from .shared import shared
+from .model_cache import shared
 from .types import TransformerHandle, TransformerSocket, VQGANSocket
 
 CONFIG_TOOLTIP = (

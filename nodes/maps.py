@@ -12,11 +12,11 @@ from ..taming.conditioning.segmentation import read_labels
 from ..taming.conditioning.vocabularies import PALETTES, Vocabulary, vocabulary
 from ..taming.errors import ConditionError
 from . import host
-from .budgets import encode_bytes
 from .cancel import Cancelable
 from .codec import as_rgb, crop
 from .conditions import IMAGE_CONDITION, check_node
 from .errors import blaming
+from .memory_estimates import encode_bytes
 from .types import Condition, ConditionSocket, MapTokens, TransformerHandle, TransformerSocket, VQGANHandle
 
 

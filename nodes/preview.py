@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import host
-from .budgets import decode_bytes
+from .memory_estimates import decode_bytes
 from .tiles import decode_tiles
 from .types import Tokens, TransformerHandle, VQGANHandle
 

@@ -22,10 +22,10 @@ from ..taming.sampling import (
     sampling_threads,
 )
 from . import host
-from .budgets import sample_bytes
 from .cancel import Cancelable
 from .conditions import NODES, TEXT_CONDITION
 from .errors import blaming
+from .memory_estimates import sample_bytes
 from .preview import GrowingPicture
 from .types import (
     Condition,

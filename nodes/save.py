@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 from . import host
 from .errors import blaming
 from .host_events import show_text
-from .train_start import save_transformer, save_vqgan
+from .training.copies import save_transformer, save_vqgan
 from .types import TransformerHandle, TransformerSocket, VQGANHandle, VQGANSocket
 
 log = logging.getLogger(__name__)

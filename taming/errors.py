@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .wording import printable
+from .text import printable
 
 
 class TamingError(ValueError):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import TamingError
-from .wording import shorten, shorten_error
+from .text import shorten, shorten_error
 
 MAX_NAME_BYTES = 200  # file systems allow 255, and numbers and endings are added
 MAX_PATH_CHARS = 220 if os.name == "nt" else 1000  # likewise, of 260, and of 4096 bytes

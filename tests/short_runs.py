@@ -8,8 +8,8 @@ from taming.training.batches import to_pixels
 from taming.training.datasets import Data
 from taming.training.loop import Task
 from taming.training.recipe import Recipe
-from taming.training.transformer import TransformerTask
-from taming.training.vqgan import VQGANTask
+from taming.training.tasks.transformer import TransformerTask
+from taming.training.tasks.vqgan import VQGANTask
 
 
 def make_task(recipe: Recipe, scenes: Data) -> Task:

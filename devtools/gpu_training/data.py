@@ -23,7 +23,7 @@ from taming.training.batches import augmentation, step_rng
 from taming.training.datasets import Data, open_data, scene_painter
 from taming.training.loop import Batch
 from taming.training.recipe import DataSettings, Recipe
-from taming.training.vqgan import VQGANTask
+from taming.training.tasks.vqgan import VQGANTask
 
 PHOTOGRAPH_SHARE = 0.25  # of the images that a tokenizer sees, about as many as in the preset
 BATCHES_AHEAD = 4  # of each process

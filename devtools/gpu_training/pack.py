@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from taming.modules.perceptual import STAGES as PERCEPTUAL_STAGES
+from taming.training.losses.efficientnet import STAGES as PERCEPTUAL_STAGES
 
 from .. import ROOT
 from ..steps import SetupError, say

@@ -19,11 +19,11 @@ import torch
 from taming.errors import TamingError, TrainingError
 from taming.training.build import make_task
 from taming.training.datasets import Data
+from taming.training.distributed import Processes, find_processes
 from taming.training.loop import LOG_FILE, MODEL_FILE, Figures, Run
-from taming.training.processes import Processes, find_processes
 from taming.training.recipe import Recipe
-from taming.training.transformer import TransformerTask
-from taming.training.vqgan import VQGANTask
+from taming.training.tasks.transformer import TransformerTask
+from taming.training.tasks.vqgan import VQGANTask
 
 from ..steps import SetupError
 from .data import PrefetchedVQGANTask, RehearsedVQGANTask, open_stage_data

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import CheckpointError
-from ..wording import shorten_error
+from ..text import shorten_error
 
 Container = Literal["safetensors", "zip", "pickle"]
 

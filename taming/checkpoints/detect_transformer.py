@@ -14,7 +14,7 @@ from ..conditioning import ConditionConfig
 from ..errors import ConfigError, UnsupportedCheckpointError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModelConfig
-from .orders import Order
+from .permuters import Order
 from .shapes import Weights, count_parts, differences, shape_of
 from .upstream_condition import box_condition, class_condition, map_condition
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import UnsupportedCheckpointError
-from ..wording import shorten
+from ..text import shorten
 
 
 @dataclass(frozen=True)

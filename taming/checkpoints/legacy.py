@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .inert import STORAGE_DTYPES, FixedTensor, InertUnpickler, Stub
+from .stub_unpickler import STORAGE_DTYPES, FixedTensor, InertUnpickler, Stub
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 VERSION = 1001

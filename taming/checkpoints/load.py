@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..models.precision import Precision, prepare_for_sampling
 from ..models.transformer import Transformer
 from ..models.vqgan import VQModel
-from . import blank_layers
+from . import no_init as blank_layers
 from .config_source import ConfigInput, StrPath, find_config
 from .parts import holds
 from .plan_transformer import TransformerPlan, plan_transformer, transformer_plan

@@ -14,7 +14,7 @@ from ..configs import config_from_dict
 from ..errors import ConfigError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModelConfig
-from ..wording import shorten, shorten_error
+from ..text import shorten, shorten_error
 from .keymaps import CODEBOOK_KEYS, Family
 
 METADATA_KEY = "taming"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..wording import shorten
+from ..text import shorten
 from .keymaps import ANCHORS
 from .places import MODULE_WRAPPERS, find_prefixes
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from torch import Tensor
 
 from ..errors import UnsupportedCheckpointError
-from ..wording import shorten
-from .averages import with_averages
+from ..text import shorten
 from .keymaps import ANCHORS, OTHER_FAMILIES, OTHER_VQGANS, TRAINING_ONLY, USED_KEY, Family
 from .layouts import in_published_layout
 from .places import Place, find_condition, find_incomplete, find_inner, find_place, find_prefixes
 from .read import Checkpoint
+from .select_ema import with_averages
 
 NODES: dict[Family, str] = {
     "vqgan": "a VQGAN goes to the Load VQGAN node (load_vqgan)",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UnsupportedCheckpointError
-from ..wording import shorten_text
+from ..text import shorten_text
 from .advice import convert_command
 from .keymaps import ANCHORS, CODEBOOK_KEYS, PREFIXES, Family
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from ..errors import CheckpointError, TamingError, TokensError, UnsupportedCheckpointError
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.vqgan import VQModelConfig
-from ..wording import shorten
-from . import blank_layers
+from ..text import shorten
+from . import no_init as blank_layers
 from .config_source import OTHER_METADATA, ConfigInput, ConfigSource, StrPath, advise_config, find_config, find_sidecar
 from .detect_transformer import detect_transformer, transformer_disagreements
 from .metadata import FirstStageReference, PackMetadata, codebook_fingerprint, config_to_dict, decode_metadata
-from .orders import Order
 from .parts import count_used, holds, take_condition, take_part, without_training_keys
+from .permuters import Order
 from .plan_vqgan import VQGANPlan, plan_vqgan, plan_vqgan_weights
 from .read import Checkpoint, read_checkpoint, read_metadata
 from .shards import explaining_parts

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..models.vqgan import VQModel, VQModelConfig
-from . import blank_layers
+from . import no_init as blank_layers
 from .config_source import OTHER_METADATA, ConfigInput, ConfigSource, StrPath, find_config
 from .detect_vqgan import detect_vqgan, vqgan_disagreements
 from .keymaps import USED_KEY

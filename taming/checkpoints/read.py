@@ -12,15 +12,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..wording import shorten, shorten_error
+from ..text import shorten, shorten_error
 from .advice import convert_command
 from .containers import Container, identify_container
 from .embedded import weights_file
-from .inert import load_inert
 from .int8_weights import from_int8
 from .legacy import is_legacy, load_legacy
 from .nested import ANCHOR_ENDINGS, RESAVE, find_weights, without_module_wrappers
-from .pickles import explain_damage, explain_refusal, find_foreign_globals, is_training_state, read_pickles
+from .pickle_scan import explain_damage, explain_refusal, find_foreign_globals, is_training_state, read_pickles
+from .stub_unpickler import load_inert
 
 TORCH_PROTOCOL = b"\x80\x02"  # how the pickles begin that its restricted unpickler knows
 # What a hostile or damaged pickle can make torch's restricted unpickler raise (it is a stack machine).

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import CheckpointError, ConfigError
 from ..models.transformer import Transformer
 from ..models.vqgan import VQModel
-from ..wording import shorten_error
+from ..text import shorten_error
 from .containers import check_path
 from .int8_weights import to_int8
 from .metadata import METADATA_KEY, FirstStageReference, PackMetadata, codebook_fingerprint, encode_metadata

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import ConfigError
-from ..wording import shorten
+from ..text import shorten
 
 
 def model_node(values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from ..conditioning.vocabularies import vocabulary
 from ..configs import check_names, config_from_dict
 from ..errors import ConfigError
 from ..models.vqgan import VQModelConfig
-from ..wording import shorten
+from ..text import shorten
 from .upstream import check_target, mapping, params_of
 
 LABEL = "taming.modules.util.Labelator"

@@ -8,7 +8,7 @@ from typing import Any
 from ..configs import check_names, config_from_dict
 from ..errors import ConfigError
 from ..models.vqgan import VQModelConfig
-from ..wording import shorten
+from ..text import shorten
 
 RENAMED = {  # their name: ours
     "in_channels": "in_channels",

@@ -11,8 +11,8 @@ from ..configs import check_names, config_from_dict
 from ..errors import ConfigError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModelConfig
-from ..wording import shorten
-from .orders import ORDERS, Order
+from ..text import shorten
+from .permuters import ORDERS, Order
 from .upstream import check_target, mapping, model_node, params_of
 from .upstream_condition import IS_FIRST_STAGE, condition_config, describes_maps
 from .upstream_vqgan import vqgan_config

@@ -10,7 +10,7 @@ from ..configs import check_names, config_from_dict
 from ..errors import ConfigError
 from ..models.vqgan import QuantizerKind, VQModelConfig
 from ..modules.autoencoder import AutoencoderConfig
-from ..wording import shorten
+from ..text import shorten
 from .upstream import check_target, mapping, model_node, params_of
 from .upstream_diffusers import check_fixed, diffusers_config
 

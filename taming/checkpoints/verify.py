@@ -14,7 +14,7 @@ from ..conditioning.vocabularies import VOCABULARIES
 from ..errors import CheckpointError, ConfigError, TokensError, UnsupportedCheckpointError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModelConfig
-from ..wording import shorten, shorten_text
+from ..text import shorten, shorten_text
 
 WEIGHT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

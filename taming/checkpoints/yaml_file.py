@@ -11,7 +11,7 @@ from typing import Any
 from ..configs import needs_omegaconf
 from ..configs.encoding import explain_encoding
 from ..errors import ConfigError
-from ..wording import shorten_error
+from ..text import shorten_error
 
 MAX_BYTES = 64 * 1024  # published configurations have 2 to 10 KB
 MAX_DEPTH = 40  # theirs is 8; parsers take quadratic time, or overflow the stack, on brackets opened by the thousand

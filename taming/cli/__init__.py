@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import TamingError
+from ..text import accept_any_text
 from ..training.memory import is_out_of_memory
-from ..wording import accept_any_text
 from . import convert, decode, download, encode, inspect, reconstruct, sample, train
 from .version import find_version
 

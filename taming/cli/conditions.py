@@ -17,9 +17,9 @@ from ..conditioning.segmentation import read_labels
 from ..conditioning.vocabularies import PALETTES, vocabulary
 from ..errors import ConditionError
 from ..models import Transformer
+from ..text import shorten, shorten_error
 from ..user_text import user_path
-from ..wording import shorten, shorten_error
-from .pictures import read_picture
+from .images import read_picture
 
 BOX_FIELDS = ("label", "x", "y", "width", "height")
 

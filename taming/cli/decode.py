@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ..checkpoints import load_vqgan
 from ..user_text import user_path
+from .images import check_pictures, result_paths, result_stem, write_picture
 from .options import Commands, add_out_folder, add_vqgan
-from .pictures import check_pictures, result_paths, result_stem, write_picture
 from .tokens_file import read_tokens
 
 

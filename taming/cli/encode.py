@@ -5,8 +5,8 @@ import argparse
 import torch
 
 from ..checkpoints import load_vqgan
+from .images import check_pictures, crop_to_cells, read_picture, result_paths, result_stem
 from .options import Commands, add_out_folder, add_pictures, add_vqgan
-from .pictures import check_pictures, crop_to_cells, read_picture, result_paths, result_stem
 from .tokens_file import write_tokens
 
 

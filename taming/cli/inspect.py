@@ -18,7 +18,7 @@ from ..checkpoints.yaml_file import read_yaml
 from ..conditioning import WordList
 from ..configs import PUBLISHED, preset_names
 from ..errors import TamingError
-from ..wording import shorten_text
+from ..text import shorten_text
 from .options import Commands
 
 MAX_PARTS = 16

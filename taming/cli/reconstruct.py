@@ -6,8 +6,8 @@ import torch
 
 from ..checkpoints import load_vqgan
 from ..metrics import psnr
+from .images import check_pictures, crop_to_cells, read_picture, result_paths, result_stem, write_picture
 from .options import Commands, add_out_folder, add_pictures, add_vqgan
-from .pictures import check_pictures, crop_to_cells, read_picture, result_paths, result_stem, write_picture
 
 
 def add(commands: Commands) -> None:

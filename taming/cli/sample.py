@@ -25,11 +25,11 @@ from ..sampling import (
     recommended_options,
     sampling_threads,
 )
+from ..text import shorten
 from ..user_text import user_path
-from ..wording import shorten
 from .conditions import add_conditions, read_condition
+from .images import check_pictures, crop_to_cells, read_mask, read_picture, write_picture
 from .options import EMBEDDED_TRANSFORMER, TAKEN, Commands, add_out_folder
-from .pictures import check_pictures, crop_to_cells, read_mask, read_picture, write_picture
 from .progress import show_progress
 
 log = logging.getLogger(__name__)

@@ -27,8 +27,8 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     from ..training.build import make_task  # here, so that other commands start fast
     from ..training.datasets import open_data
+    from ..training.distributed import find_processes
     from ..training.loop import check_run_folder, train
-    from ..training.processes import find_processes
     from ..training.recipe import read_recipe
     from ..training.resume import check_run
     from ..training.run_folder import run_folder

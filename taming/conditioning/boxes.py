@@ -15,7 +15,7 @@ from numbers import Integral
 import torch
 
 from ..errors import ConditionError, ConfigError, TokensError
-from ..wording import shorten
+from ..text import shorten
 
 Rectangle = tuple[float, float, float, float]  # x and y of the upper left corner, width, height
 WHOLE_PICTURE: Rectangle = (0.0, 0.0, 1.0, 1.0)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConditionError
-from ..wording import shorten
+from ..text import shorten
 from .boxes import Box, shuffle_boxes
 from .condition import Condition
 from .config import MAP_KINDS, ConditionConfig

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..errors import ConditionError
-from ..wording import shorten
+from ..text import shorten
 from .prefix import FixedPrefix, Prefix
 from .token_model import TokenModel
 

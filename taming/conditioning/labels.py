@@ -10,8 +10,8 @@ from itertools import accumulate, takewhile
 from typing import SupportsIndex
 
 from ..errors import ConditionError
+from ..text import shorten
 from ..user_text import split_pieces, unquote
-from ..wording import shorten
 from .config import ConditionConfig
 from .vocabularies import Vocabulary
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..text import install_command
 from ..user_text import user_path
-from ..wording import install_command
 from .encoding import explain_encoding
 from .fields import check_names, config_from_dict
 from .overrides import apply_overrides

@@ -9,7 +9,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigError
-from ..wording import shorten
+from ..text import shorten
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -9,8 +9,8 @@ from dataclasses import is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigError
+from ..text import shorten, shorten_error
 from ..user_text import split_list, unquote
-from ..wording import shorten, shorten_error
 from .fields import convert, without_none
 
 SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}

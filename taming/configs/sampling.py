@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 from ..errors import ConfigError
-from ..wording import shorten
+from ..text import shorten
 
 MAX_SETTING = 1e9  # of a temperature, a number of tokens, a scale: what is more overflows somewhere
 

@@ -5,12 +5,12 @@ from .augment import Augmentation, CenterCrop, ColorJitter, Compose, Flip, Rando
 from .cells import whole_cells
 from .coco_boxes import BoxedPictures
 from .concatenated import Concatenated
-from .mapped import MappedPictures
-from .open_pictures import open_pictures
-from .picture_cache import PictureCache
-from .picture_scan import Skipped
-from .pictures import PictureFolder, PictureList
+from .image_cache import PictureCache
+from .images import PictureFolder, PictureList
+from .maps import MappedPictures
+from .open_images import open_pictures
 from .sample import Dataset, Sample, SampleBox
+from .scan import Skipped
 from .scenes.canvas import SEGMENT_NAMES
 from .scenes.class_objects import SceneBox
 from .scenes.class_palettes import SCENE_CLASSES

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ..errors import TamingError
 from ..user_text import user_path
-from .picture_labels import plain_name
-from .pictures import PictureFiles
+from .images import PictureFiles
+from .labels import plain_name
 from .sample import Sample, SampleBox
 
 _log = logging.getLogger(__name__)

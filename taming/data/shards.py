@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ..errors import TamingError
 from ..user_text import user_path
-from .decode import PICTURE_SUFFIXES, UNREADABLE_PICTURE, picture_size
-from .picture_cache import PictureCache
-from .picture_lists import decode_text
-from .picture_scan import PictureFile, Scan, Skipped, describe, escaped, natural_key, reason_against
-from .pictures import MIN_PX, PictureFiles, check_usable
+from .image_cache import PictureCache
+from .image_io import PICTURE_SUFFIXES, UNREADABLE_PICTURE, picture_size
+from .image_lists import decode_text
+from .images import MIN_PX, PictureFiles, check_usable
+from .scan import PictureFile, Scan, Skipped, describe, escaped, natural_key, reason_against
 
 _MAX_TEXT = 100_000  # bytes of a class or a caption; what is longer is neither
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import TokensError
-from ..wording import shorten
+from ..text import shorten
 from .limits import check_cells
 from .seeds import cell_ranks, check_seed
 

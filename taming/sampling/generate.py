@@ -12,7 +12,7 @@ from torch import Tensor
 from ..conditioning import Condition, TokenModel, Window
 from ..configs.sampling import PLAIN, SamplingOptions
 from ..errors import TokensError
-from ..wording import shorten
+from ..text import shorten
 from .decoder import Decoder, check_finite
 from .filters import sample_next
 from .grid import TokenGrid

@@ -1,7 +1,7 @@
 """How many cells there may be: larger numbers are mistakes, refused before they take memory."""
 
 from ..errors import TokensError
-from ..wording import shorten
+from ..text import shorten
 
 MAX_CELLS = 2**24  # of a batch: four images of 16384 px in tokens of 8 px. No edit of a grid takes 60 bytes for a cell
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..wording import shorten
+from ..text import shorten
 
 _MASK_64 = 2**64 - 1
 _CHOICE_STREAM, _ROW_STREAM = 1, 2  # independent of each other and of the items, under one seed

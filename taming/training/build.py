@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from .datasets import Data
-from .map_vqgan import MapVQGANTask
 from .recipe import Recipe
-from .transformer import TransformerTask
-from .vqgan import VQGANTask
+from .tasks.map_vqgan import MapVQGANTask
+from .tasks.transformer import TransformerTask
+from .tasks.vqgan import VQGANTask
 
 
 def make_task(recipe: Recipe, data: Data, cache: Path, device: torch.device) -> TransformerTask | VQGANTask:

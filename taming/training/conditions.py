@@ -11,7 +11,7 @@ from ..conditioning import MAP_KINDS, BoxFormat, ConditionConfig, read_word_list
 from ..errors import ConfigError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModel
-from ..wording import shorten
+from ..text import shorten
 from .captions import collect_captions, make_word_list
 from .datasets import Data
 from .recipe import ConditionSettings

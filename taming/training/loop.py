@@ -22,21 +22,21 @@ from ..checkpoints.containers import check_path
 from ..errors import CheckpointError, ConfigError, TrainingError
 from ..file_names import check_free
 from ..modules.gradient_checkpointing import set_gradient_checkpointing
-from ..wording import shorten_error
-from .averages import Averages
+from ..text import shorten_error
+from .amp import ScaledSteps, autocast, check_precision
 from .batches import step_rng
 from .datasets import Data
-from .diagnosis import Watch, advise_memory, remark
+from .distributed import Processes, average_figures, average_gradients, find_processes
+from .ema import Averages
 from .memory import is_out_of_memory
-from .optimizers import rate_at
-from .plugged import check_plugged
-from .precision import ScaledSteps, autocast, check_precision
-from .processes import Processes, average_figures, average_gradients, find_processes
+from .monitor import Watch, advise_memory, remark
+from .optim import rate_at
 from .recipe import Recipe
 from .resume import BegunRun, check_model, check_recipe, model_config, report_length
 from .run_folder import run_folder
 from .sources import check_sources, read_sources
 from .state import LOG_FILE, MODEL_FILE, STATE_FILE, read_state, save_state
+from .tasks.custom import check_plugged
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from torch import nn
 
 from ..configs import config_from_dict
 from ..errors import ConfigError
-from ..wording import shorten_error
+from ..text import shorten_error
 from .length import GUMBEL_STEPS, LOSS_STEPS
-from .optimizers import rate_at
+from .optim import rate_at
 from .recipe import Recipe
 from .state import MAY_CHANGE, MODEL_FILE, STATE_FILE, read_state, start_from
 

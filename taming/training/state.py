@@ -13,7 +13,7 @@ import torch
 from ..checkpoints.metadata import METADATA_KEY
 from ..checkpoints.read import DAMAGED_PICKLE, read_metadata
 from ..errors import CheckpointError
-from ..wording import shorten
+from ..text import shorten
 from .recipe import Recipe
 
 STATE_FILE, LOG_FILE, MODEL_FILE = "state.pt", "log.jsonl", "model.safetensors"

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ..configs import config_from_dict
 from ..errors import ConfigError
-from ..wording import shorten
+from ..text import shorten
 
 MODELS_FILE = Path(__file__).with_name("models.json")
 

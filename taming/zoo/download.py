@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 from ..errors import TamingError
 from ..file_names import check_free
-from ..wording import shorten_error
+from ..text import shorten_error
 from . import ZooModel
 
 Progress = Callable[[int, "int | None"], None]  # bytes so far, bytes in all where the server says

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from devtools.live_server import LiveServer, Message, Run
 from prompts import SAMPLE, TRANSFORMER, Prompt, drawing, node
-from taming.wording import shorten
+from taming.text import shorten
 
 MOST_MIB = 1024
 LINKS = {"INT": "PrimitiveInt", "FLOAT": "PrimitiveFloat"}

@@ -33,7 +33,7 @@ def registered(server: LiveServer) -> set[str]:
 
 def test_the_server_registers_every_node_that_the_scanner_finds(registered: set[str]):
     """One bad schema silently removes every node after it, so the two lists would differ."""
-    found = set().union(*(scanned_ids(file) for file in (ROOT / "nodes").glob("*.py")))
+    found = set().union(*(scanned_ids(file) for file in (ROOT / "nodes").rglob("*.py")))
     assert found == registered
     assert registered
 

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from devtools.reference import find_reference, reference_imports
 from taming.models.transformer import Transformer, TransformerConfig
-from taming.modules.discriminator import NLayerDiscriminator
-from taming.modules.lpips import LPIPS
 from taming.modules.quantizers import VectorQuantizer
 from taming.training.losses import (
     DISCRIMINATOR_LOSSES,
@@ -28,6 +26,8 @@ from taming.training.losses import (
     next_token_loss,
     reconstruction_loss,
 )
+from taming.training.losses.discriminator import NLayerDiscriminator
+from taming.training.losses.lpips import LPIPS
 from taming.training.schedules import AdversarialSchedule, GumbelTemperature
 
 TOLERANCE = 1e-5

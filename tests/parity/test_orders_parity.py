@@ -2,7 +2,7 @@
 
 import pytest
 
-from taming.checkpoints.orders import ORDERS
+from taming.checkpoints.permuters import ORDERS
 
 SIZES = {"Subsample": [(8, 8), (16, 16)], "SpiralOut": [(2, 2), (16, 16)], "SpiralIn": [(2, 2), (16, 16)]}
 ANY = [(4, 4), (16, 16), (3, 5)]

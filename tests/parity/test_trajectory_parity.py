@@ -33,8 +33,8 @@ from taming.training.batches import step_rng
 from taming.training.datasets import Data
 from taming.training.loop import Batch, Figures, Task, train
 from taming.training.recipe import Recipe
-from taming.training.transformer import TransformerTask
-from taming.training.vqgan import VQGANTask
+from taming.training.tasks.transformer import TransformerTask
+from taming.training.tasks.vqgan import VQGANTask
 
 NUM_STEPS, SIZE_PX, TOLERANCE = 10, 64, 1e-4
 OPTIMIZER = {"schedule": "constant", "warmup_steps": 0, "clip_norm": 0.0}  # the reference's: one rate, no clipping

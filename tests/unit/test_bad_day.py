@@ -22,8 +22,8 @@ from taming.cli import main
 from taming.data import PictureCache, open_pictures
 from taming.errors import TamingError
 from taming.training.datasets import open_data
+from taming.training.distributed import find_processes
 from taming.training.loop import Run, train
-from taming.training.processes import find_processes
 from taming.training.recipe import DataSettings, read_recipe
 
 # Pictures
@@ -78,7 +78,7 @@ def test_pictures_of_every_kind_and_size_train_one_model(tmp_path):
 
 
 def test_a_folder_that_vanishes_while_it_is_read_is_told_and_leaves_no_half_of_a_cache(tmp_path, monkeypatch):
-    from taming.data import pictures as module
+    from taming.data import images as module
 
     save(tmp_path / "in", [f"{number}.png" for number in range(100)])
     decode, seen = module.decode_picture, []

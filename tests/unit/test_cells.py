@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from taming.cli.pictures import crop_to_cells, read_picture
+from taming.cli.images import crop_to_cells, read_picture
 from taming.data import whole_cells
-from taming.data.decode import decode_picture
+from taming.data.image_io import decode_picture
 from taming.errors import TamingError
 
 

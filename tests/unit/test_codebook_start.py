@@ -8,7 +8,7 @@ from short_runs import all_pixels, make_task
 from taming.training.batches import step_rng
 from taming.training.kmeans import kmeans
 from taming.training.recipe import read_recipe
-from taming.training.vqgan import VQGANTask
+from taming.training.tasks.vqgan import VQGANTask
 
 
 def test_kmeans_finds_separate_groups_and_survives_more_centers_than_points():

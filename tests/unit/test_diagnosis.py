@@ -7,8 +7,8 @@ import pytest
 from recipes import write_recipe
 from short_runs import make_task, read_state
 from taming.errors import TrainingError
-from taming.training.diagnosis import HIGH_PEAK, Watch, advise_memory, remark
 from taming.training.loop import train
+from taming.training.monitor import HIGH_PEAK, Watch, advise_memory, remark
 from taming.training.recipe import read_recipe
 
 

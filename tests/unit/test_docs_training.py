@@ -17,11 +17,11 @@ from photos import photo
 from taming.cli import COMMANDS
 from taming.configs import config_from_dict, preset_names
 from taming.models import TransformerConfig, VQModelConfig
-from taming.training import diagnosis
+from taming.training import monitor as diagnosis
 from taming.training.recipe import ConditionSettings, DataSettings, Optimizer, Phase, Recipe, read_recipe
 from taming.training.state import MAY_CHANGE
-from taming.training.transformer import TransformerLoss
-from taming.training.vqgan import VQGANLoss
+from taming.training.tasks.transformer import TransformerLoss
+from taming.training.tasks.vqgan import VQGANLoss
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -9,12 +9,12 @@ from short_runs import all_pixels, make_task
 from taming.models import VQModelConfig
 from taming.modules.autoencoder import Decoder
 from taming.modules.gradient_checkpointing import set_gradient_checkpointing
-from taming.training.diagnosis import HIGH_PEAK, remark
+from taming.training.amp import autocast
 from taming.training.losses import PeakWatch, feature_peaks, peak_loss, peak_ratio
 from taming.training.losses.feature_peaks import CELLS, PEAK_LIMIT
-from taming.training.precision import autocast
+from taming.training.monitor import HIGH_PEAK, remark
 from taming.training.recipe import read_recipe
-from taming.training.vqgan import VQGANLoss
+from taming.training.tasks.vqgan import VQGANLoss
 
 
 def tiny_decoder() -> Decoder:

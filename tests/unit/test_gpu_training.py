@@ -29,8 +29,8 @@ from devtools.gpu_training.stages import (
 from devtools.steps import SetupError
 from recipes import write_recipe
 from taming.data import CompositionPainter
-from taming.modules.perceptual import PerceptualDistance
 from taming.training.batches import step_rng, to_pixels
+from taming.training.losses.efficientnet import PerceptualDistance
 from taming.training.recipe import Phase, Recipe, read_recipe
 
 

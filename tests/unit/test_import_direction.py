@@ -13,19 +13,19 @@ PACK = ROOT / "taming"
 
 # What each part of the library may import from the others. The first three stand below everything.
 MAY_IMPORT = {
-    "errors": {"wording"},
-    "wording": set(),
-    "file_names": {"errors", "wording"},
+    "errors": {"text"},
+    "text": set(),
+    "file_names": {"errors", "text"},
     "user_text": set(),
-    "configs": {"errors", "wording", "user_text"},
-    "modules": {"errors", "wording", "configs"},
-    "conditioning": {"errors", "wording", "configs", "user_text", "modules"},
-    "sampling": {"errors", "wording", "configs", "modules", "conditioning"},
-    "models": {"errors", "wording", "user_text", "configs", "modules", "conditioning", "sampling"},
+    "configs": {"errors", "text", "user_text"},
+    "modules": {"errors", "text", "configs"},
+    "conditioning": {"errors", "text", "configs", "user_text", "modules"},
+    "sampling": {"errors", "text", "configs", "modules", "conditioning"},
+    "models": {"errors", "text", "user_text", "configs", "modules", "conditioning", "sampling"},
     "data": {"errors", "user_text"},
     "viz": {"errors"},
     "metrics": {"errors"},
-    "zoo": {"errors", "wording", "file_names", "configs"},
+    "zoo": {"errors", "text", "file_names", "configs"},
 }
 MAY_IMPORT["checkpoints"] = MAY_IMPORT["models"] | {"models", "file_names"}
 MAY_IMPORT["training"] = MAY_IMPORT["checkpoints"] | {"checkpoints", "data", "viz", "metrics"}

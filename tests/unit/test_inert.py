@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from hostile.forge import Call, torch_bytes
 from published import vqgan_weights
 from taming.checkpoints import load_vqgan, read_checkpoint
-from taming.checkpoints.inert import load_inert
-from taming.checkpoints.pickles import read_pickles
+from taming.checkpoints.pickle_scan import read_pickles
+from taming.checkpoints.stub_unpickler import load_inert
 from taming.errors import CheckpointError
 
 

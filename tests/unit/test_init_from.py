@@ -20,7 +20,7 @@ from taming.training.batches import step_rng
 from taming.training.datasets import Data
 from taming.training.loop import train
 from taming.training.recipe import read_recipe
-from taming.training.start import start_transformer_from
+from taming.training.tasks.init_from import start_transformer_from
 
 
 def save_transformer(folder, classes=0, **changes):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from taming.models.vqgan import VQModel, VQModelConfig
-from taming.training.initialization import start_at_identity
+from taming.training.tasks.identity_start import start_at_identity
 
 SMALL = {"n_embed": 16, "embed_dim": 16, "ch": 16, "ch_mult": (1, 2, 2), "num_res_blocks": 1, "num_groups": 4}
 LAYOUT = {"attn_resolutions": (8,), "resolution": 32, "z_channels": 16}

@@ -15,7 +15,7 @@ from taming.cli import main
 from taming.errors import ConfigError, TrainingError
 from taming.training.length import with_num_steps
 from taming.training.loop import train
-from taming.training.optimizers import rate_at
+from taming.training.optim import rate_at
 from taming.training.recipe import Recipe, read_recipe
 from taming.training.resume import check_run, in_words
 

@@ -13,13 +13,13 @@ from torch import nn
 from recipes import GPT, VQGAN, write_recipe
 from short_runs import all_pixels, differences, make_task, read_state
 from taming.errors import ConfigError, TrainingError
+from taming.training.amp import ScaledSteps
 from taming.training.batches import step_rng
+from taming.training.distributed import find_processes
 from taming.training.loop import Batch, Run, train
 from taming.training.memory import is_out_of_memory
-from taming.training.precision import ScaledSteps
-from taming.training.processes import find_processes
 from taming.training.recipe import read_recipe
-from taming.training.vqgan import VQGANTask
+from taming.training.tasks.vqgan import VQGANTask
 
 
 @pytest.mark.parametrize("task_name", ["vqgan", "transformer"])

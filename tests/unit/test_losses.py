@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from taming.errors import CheckpointError, UnsupportedCheckpointError
 from taming.models.transformer import Transformer, TransformerConfig
-from taming.modules.discriminator import NLayerDiscriminator
-from taming.modules.lpips import LPIPS, unit
 from taming.modules.quantizers import CosineQuantizer, DotQuantizer, GumbelQuantizer, VectorQuantizer
 from taming.training.losses import (
     LeCam,
@@ -32,6 +30,8 @@ from taming.training.losses import (
     token_loss,
     vanilla_loss,
 )
+from taming.training.losses.discriminator import NLayerDiscriminator
+from taming.training.losses.lpips import LPIPS, unit
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -20,13 +20,14 @@ from recipes import GPT, SIZE_PX, VQGAN, write_recipe
 from short_runs import make_task, read_state
 from taming.checkpoints import save_checkpoint
 from taming.configs import config_from_dict
-from taming.data import PictureFolder, picture_contents
+from taming.data import PictureFolder
+from taming.data import image_contents as picture_contents
 from taming.errors import ConfigError
 from taming.models import VQModel, VQModelConfig
 from taming.training.datasets import open_data
 from taming.training.loop import train
 from taming.training.recipe import Recipe, read_recipe
-from taming.training.transformer import TransformerTask
+from taming.training.tasks.transformer import TransformerTask
 
 NAMES = ("cats/1.bmp", "cats/2.bmp", "dogs/1.bmp", "dogs/2.bmp")
 CLASS = {"data": {"labels": "folders"}, "condition": {"kind": "class"}}

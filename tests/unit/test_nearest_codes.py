@@ -7,7 +7,7 @@ from torch import Tensor
 from peak_memory import peak_bytes
 from random_codes import seeded
 from taming.modules.quantizers import VectorQuantizer
-from taming.modules.quantizers.vector import nearest_codes
+from taming.modules.quantizers.nearest import nearest_codes
 
 PUBLISHED = (16_384, 256, 1_024)  # codes, dimensions, cells
 SHAPES = [(1, 256, 300), (3, 256, 1), (1_025, 256, 1_025), (4_097, 64, 600), (3_000, 512, 256), (2_500, 3, 2_050)]

@@ -16,8 +16,8 @@ from peak_memory import peak_bytes
 from taming.conditioning import get_condition
 from taming.errors import ConfigError, TamingError
 from taming.sampling import MAX_CELLS, SamplingOptions, check_cells, choose_cells, forget_cells, pad_cells, sample_grid
+from taming.text import shorten
 from taming.training.recipe import read_recipe
-from taming.wording import shorten
 
 HUGE = 1_125_899_906
 TRANSFORMER = build("class", (4, 4))

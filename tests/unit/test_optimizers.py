@@ -7,8 +7,8 @@ from torch import nn
 from recipes import VQGAN
 from taming.configs import config_from_dict
 from taming.models import VQModel, VQModelConfig
-from taming.modules.discriminator import NLayerDiscriminator
-from taming.training.optimizers import adamw
+from taming.training.losses.discriminator import NLayerDiscriminator
+from taming.training.optim import adamw
 from taming.training.recipe import Optimizer
 
 

@@ -20,10 +20,10 @@ from install import oldest_versions
 from repository import ROOT
 from taming.checkpoints.yaml_file import read_yaml
 from taming.configs import read_preset
-from taming.data.decode import decode_picture
+from taming.data.image_io import decode_picture
 from taming.errors import ConfigError
-from taming.modules.quantizers.quantized import mean_square
-from taming.training.processes import find_processes
+from taming.modules.quantizers.base import mean_square
+from taming.training.distributed import find_processes
 from taming.viz import labelled_sheet, write
 
 NAMES = {"torch": "PyTorch", "pillow": "Pillow", "numpy": "NumPy", "omegaconf": "OmegaConf"}  # as people write them

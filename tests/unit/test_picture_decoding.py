@@ -11,7 +11,7 @@ from PIL import Image
 
 from photos import encoded, photo, save, told
 from taming.data import PictureFolder
-from taming.data.decode import UNREADABLE_PICTURE, decode_picture
+from taming.data.image_io import UNREADABLE_PICTURE, decode_picture
 
 FORMATS = ("png", "jpeg", "webp", "bmp", "tiff", "gif")
 

@@ -14,7 +14,7 @@ from PIL import Image
 from ordinary_user import an_ordinary_user, public_folder
 from photos import encoded, photo, save, told
 from taming.data import PictureFolder
-from taming.data.picture_scan import natural_key
+from taming.data.scan import natural_key
 from taming.errors import TamingError
 
 

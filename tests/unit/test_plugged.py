@@ -20,9 +20,9 @@ from taming.models import VQModel, VQModelConfig
 from taming.training.batches import step_rng
 from taming.training.datasets import Data
 from taming.training.loop import train
-from taming.training.plugged import describe_plugged
 from taming.training.recipe import read_recipe
-from taming.training.vqgan import VQGANTask
+from taming.training.tasks.custom import describe_plugged
+from taming.training.tasks.vqgan import VQGANTask
 
 
 class Patches(nn.Module):

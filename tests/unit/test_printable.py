@@ -15,7 +15,7 @@ from hypothesis import given
 
 from foreign_text import FOREIGN, HALF, any_text
 from taming.errors import ConditionError, TamingError
-from taming.wording import accept_any_text, printable
+from taming.text import accept_any_text, printable
 
 ENCODINGS = ("ascii", "cp1252", "cp949", "shift_jis", "utf-8")
 

@@ -11,7 +11,7 @@ import torch
 
 from recipes import SIZE_PX, VQGAN, write_recipe
 from taming.errors import ConfigError
-from taming.training.processes import find_processes
+from taming.training.distributed import find_processes
 
 TRAIN = ["-m", "taming", "train"]
 

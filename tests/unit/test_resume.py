@@ -10,8 +10,8 @@ import torch
 from recipes import RECIPES, write_recipe
 from short_runs import differences, make_task, read_state
 from taming.errors import ConfigError
+from taming.training.distributed import find_processes
 from taming.training.loop import Run, train
-from taming.training.processes import find_processes
 from taming.training.recipe import read_recipe
 
 

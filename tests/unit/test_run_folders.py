@@ -12,7 +12,7 @@ from taming.checkpoints import load_transformer
 from taming.errors import TamingError
 from taming.training.loop import check_run_folder
 from taming.training.recipe import read_recipe
-from taming.training.transformer import copy_beside
+from taming.training.tasks.transformer import copy_beside
 
 
 def test_a_model_in_the_folder_is_of_the_run_whose_state_is_there(tmp_path: Path):

@@ -20,10 +20,10 @@ from taming.sampling import SamplingOptions, generate
 from taming.training.build import make_task
 from taming.training.conditions import shuffle_objects
 from taming.training.datasets import Data
+from taming.training.encoder import coordinates
 from taming.training.loop import train
-from taming.training.reader import coordinates
 from taming.training.recipe import Recipe
-from taming.training.transformer import TransformerTask
+from taming.training.tasks.transformer import TransformerTask
 
 CPU = torch.device("cpu")
 SEGMENTS_VQGAN = VQGAN | {"in_channels": 9, "out_ch": 9}

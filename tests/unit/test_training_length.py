@@ -6,8 +6,8 @@ from PIL import Image
 
 from taming.configs import read_preset
 from taming.errors import ConfigError
-from taming.training.chart import SMOOTHED, loss_chart, running_mean
 from taming.training.length import with_num_steps
+from taming.training.loss_curve import SMOOTHED, loss_chart, running_mean
 from taming.training.recipe import read_recipe
 
 

@@ -29,7 +29,7 @@ from taming.training.loop import train
 from taming.training.recipe import Recipe
 from taming.training.resume import check_run
 from taming.training.state import save_state
-from taming.training.transformer import TransformerTask
+from taming.training.tasks.transformer import TransformerTask
 from word_models import COLORS, MAX_WORDS, word_condition, write_captioned
 
 CPU = torch.device("cpu")

@@ -26,8 +26,8 @@ from taming.conditioning import ConditionConfig
 from taming.errors import CheckpointError, ConfigError
 from taming.models import TransformerConfig, VQModelConfig
 from taming.training.recipe import ConditionSettings, DataSettings, Optimizer
-from taming.training.transformer import TransformerLoss
-from taming.training.vqgan import VQGANLoss
+from taming.training.tasks.transformer import TransformerLoss
+from taming.training.tasks.vqgan import VQGANLoss
 from taming.zoo import find_model
 
 FOREIGN = Call(os.path.basename, "an object of somebody's program")
@@ -196,7 +196,7 @@ def schema_values(name: str) -> set[str]:
     """What the schemas of all nodes give as `name`, a keyword of theirs."""
     constants: dict[str, str] = {}
     found: set[str] = set()
-    for file in sorted((ROOT / "nodes").glob("*.py")):
+    for file in sorted((ROOT / "nodes").rglob("*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign):
@@ -211,7 +211,7 @@ def schema_values(name: str) -> set[str]:
 def sockets_of_nodes() -> set[str]:
     """The ids of all inputs and outputs: the first argument of every `Input` and `Output`."""
     found = set()
-    for file in sorted((ROOT / "nodes").glob("*.py")):
+    for file in sorted((ROOT / "nodes").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Input", "Output")) and node.args:
                 found.add(ast.unparse(node.args[0]).strip("'"))
@@ -238,7 +238,7 @@ def test_every_node_that_a_message_names_has_that_name(file):
 
 def test_every_input_that_a_message_names_is_one():
     known = sockets_of_nodes()
-    for file in sorted((ROOT / "nodes").glob("*.py")):
+    for file in sorted((ROOT / "nodes").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if (
                 isinstance(node, ast.Call)

@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js";
 
-const WIDTH_PX = 480; // of the sheet, nodes/train_view.py
+const WIDTH_PX = 480; // of the sheet, nodes/training/view.py
 const TRAINING_NODES = ["TamingTrainVQGAN", "TamingTrainTransformer"];
 
 app.registerExtension({

@@ -1,13 +1,13 @@
 """Quantizers: one paper per file, one result type."""
 
+from .base import Quantized
 from .cosine import CosineQuantizer
-from .dot import DotQuantizer
 from .ema import EMAVectorQuantizer
 from .gumbel import GumbelQuantizer
-from .quantized import Quantized
+from .ibq import DotQuantizer
+from .nearest import VectorQuantizer
 from .remap import Remap
 from .usage import CodeUsage, restart_dead_codes
-from .vector import VectorQuantizer
 
 __all__ = [
     "CodeUsage",

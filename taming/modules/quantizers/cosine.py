@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .quantized import Quantized, mean_square
-from .vector import codebook, nearest_codes, without_autocast
+from .base import Quantized, mean_square
+from .nearest import codebook, nearest_codes, without_autocast
 
 
 class CosineQuantizer(nn.Module):

@@ -5,9 +5,9 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from .quantized import Quantized, mean_square
+from .base import Quantized, mean_square
+from .nearest import closeness, code_parts, codebook, nearest_in_turn
 from .restart import draw_latents
-from .vector import closeness, code_parts, codebook, nearest_in_turn
 
 
 class EMAVectorQuantizer(nn.Module):

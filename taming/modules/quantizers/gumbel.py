@@ -5,9 +5,9 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from .quantized import Quantized
+from .base import Quantized
+from .nearest import codebook
 from .remap import Remap, RemappedQuantizer
-from .vector import codebook
 
 
 class GumbelQuantizer(RemappedQuantizer):

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from .cosine import CosineQuantizer
+from .nearest import VectorQuantizer
 from .restart import draw_latents
-from .vector import VectorQuantizer
 
 
 class CodeUsage(nn.Module):

@@ -16,7 +16,7 @@ from .entropy import CodeEntropy, entropy_loss
 from .feature_peaks import PeakWatch, peak_loss, peak_ratio
 from .perceptual import load_lpips
 from .reconstruction import Perceptual, Reconstruction, reconstruction_loss
-from .token_loss import corrupt_tokens, drop_condition, next_token_logits, next_token_loss, token_loss
+from .token import corrupt_tokens, drop_condition, next_token_logits, next_token_loss, token_loss
 
 __all__ = [
     "DISCRIMINATOR_LOSSES",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...checkpoints import read_checkpoint
 from ...errors import UnsupportedCheckpointError
-from ...modules.lpips import LPIPS, Scaling, published_key
+from .lpips import LPIPS, Scaling, published_key
 
 
 def load_lpips(*files: str | os.PathLike[str], legacy_dropout: bool = False) -> LPIPS:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from taming.cli import main
-from taming.cli.pictures import read_mask
+from taming.cli.images import read_mask
 
 SIDE = 8
 PAINTED = np.zeros((SIDE, SIDE), bool)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..taming.training.loop import LOG_FILE
-from . import host
+from ...taming.training.loop import LOG_FILE
+from .. import host
 
 LOSS_FILE = "losses.csv"  # step,loss
 FIGURES = ("loss", "bce", "l1")  # what a log calls the loss: that of a transformer, of segments, of pictures or depth

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ..taming.configs import OPEN
-from ..taming.data import ArrayDataset, Dataset, Sample
-from ..taming.errors import ConfigError, TamingError
-from ..taming.training.datasets import Data, open_data, split
-from ..taming.training.recipe import Recipe
-from ..taming.user_text import split_list
-from . import host
-from .codec import as_rgb
-from .errors import blaming
-from .text import context_vectors
+from ...taming.configs import OPEN
+from ...taming.data import ArrayDataset, Dataset, Sample
+from ...taming.errors import ConfigError, TamingError
+from ...taming.training.datasets import Data, open_data, split
+from ...taming.training.recipe import Recipe
+from ...taming.user_text import split_list
+from .. import host
+from ..codec import as_rgb
+from ..errors import blaming
+from ..text import context_vectors
 
 
 class CancelablePictures:

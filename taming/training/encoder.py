@@ -8,15 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..conditioning import (
-    Box,
-    ConditionConfig,
-    coordinate_tokens,
-    encode_boxes,
-    encode_map,
-    encode_prompts,
-    map_pixels,
-)
+from ..conditioning import Box, ConditionConfig, coordinate_tokens, encode_boxes, encode_map, encode_prompts, map_pixels
 from ..data import Sample
 from ..errors import TamingError
 from ..models.vqgan import VQModel

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..taming.training.build import make_task
-from ..taming.training.datasets import Data
-from ..taming.training.loop import MODEL_FILE, Task, check_run_folder, train
-from ..taming.training.processes import OneProcess
-from ..taming.training.recipe import Phase, Recipe
-from ..taming.training.resume import is_finished
-from . import host
-from .errors import blaming
-from .train_data import CancelablePictures
-from .train_view import Painter, TrainingView
+from ...taming.training.build import make_task
+from ...taming.training.datasets import Data
+from ...taming.training.distributed import OneProcess
+from ...taming.training.loop import MODEL_FILE, Task, check_run_folder, train
+from ...taming.training.recipe import Phase, Recipe
+from ...taming.training.resume import is_finished
+from .. import host
+from ..errors import blaming
+from .data import CancelablePictures
+from .view import Painter, TrainingView
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..errors import TamingError
 from ..user_text import unquote
-from .picture_lists import decode_text
-from .picture_scan import Skipped
+from .image_lists import decode_text
+from .scan import Skipped
 
 DELIMITERS = ",;\t"  # of spreadsheets: by language, or as "Unicode text"
 COLUMNS = ("file", "label")

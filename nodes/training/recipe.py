@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..taming.configs import preset_names
-from ..taming.training.length import with_num_steps
-from ..taming.training.recipe import Recipe, read_recipe
-from . import host
-from .errors import blaming
-from .types import RecipeSocket
+from ...taming.configs import preset_names
+from ...taming.training.length import with_num_steps
+from ...taming.training.recipe import Recipe, read_recipe
+from .. import host
+from ..errors import blaming
+from ..types import RecipeSocket
 
 DEFAULT_PRESET = "pictures_vqgan_small"
 FOR_OWN_PICTURES = "pictures_"  # how the presets begin that are not the recipe of an embedded model

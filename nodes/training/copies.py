@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..taming.checkpoints import load_transformer, read_checkpoint, save_checkpoint
-from ..taming.errors import CheckpointError, ConfigError
-from ..taming.training.loop import MODEL_FILE, STATE_FILE
-from ..taming.training.run_folder import run_folder
-from ..taming.wording import shorten_error
-from . import host
-from .errors import blaming
-from .types import TransformerHandle, VQGANHandle
+from ...taming.checkpoints import load_transformer, read_checkpoint, save_checkpoint
+from ...taming.errors import CheckpointError, ConfigError
+from ...taming.text import shorten_error
+from ...taming.training.loop import MODEL_FILE, STATE_FILE
+from ...taming.training.run_folder import run_folder
+from .. import host
+from ..errors import blaming
+from ..types import TransformerHandle, VQGANHandle
 
 FIRST_STAGE, INIT_FROM = "first_stage.safetensors", "init_from.safetensors"
 MAP_STAGE = "cond_stage_model."  # keys of the VQGAN of a transformer's maps, in the transformer's file

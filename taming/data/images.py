@@ -14,13 +14,13 @@ import numpy as np
 
 from ..errors import TamingError
 from ..user_text import user_path
-from .decode import PICTURE_SUFFIXES, UNREADABLE_PICTURE, decode_picture
-from .picture_cache import PictureCache, StoredPictures, stored_pictures
-from .picture_contents import Content, contents_hash
-from .picture_labels import folder_labels, table_labels
-from .picture_lists import read_list
-from .picture_scan import PictureFile, Scan, Skipped, describe, find_pictures, natural_key, scan_pictures
+from .image_cache import PictureCache, StoredPictures, stored_pictures
+from .image_contents import Content, contents_hash
+from .image_io import PICTURE_SUFFIXES, UNREADABLE_PICTURE, decode_picture
+from .image_lists import read_list
+from .labels import folder_labels, table_labels
 from .sample import Sample
+from .scan import PictureFile, Scan, Skipped, describe, find_pictures, natural_key, scan_pictures
 
 MIN_PX = 32  # on the shorter side; what is smaller is icons and thumbnails
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
-from ..taming.training.chart import FONT_PX, INK, PAPER, loss_chart
-from ..taming.training.diagnosis import remark
-from ..taming.training.loop import LOG_FILE
-from ..taming.training.recipe import Recipe
-from ..taming.viz import write
-from . import host
-from .train_losses import LOSS_FILE, read_losses
+from ...taming.training.loop import LOG_FILE
+from ...taming.training.loss_curve import FONT_PX, INK, PAPER, loss_chart
+from ...taming.training.monitor import remark
+from ...taming.training.recipe import Recipe
+from ...taming.viz import write
+from .. import host
+from .losses import LOSS_FILE, read_losses
 
 SHARE = 0.08  # of the time so far that showing pictures may take
 FIRST_SECONDS = 2.0  # before the first picture: its cost is not known yet

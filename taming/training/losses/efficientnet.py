@@ -7,8 +7,8 @@ which only training needs. Figures are not comparable with LPIPS.
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
-from ..wording import install_command
+from ...errors import ConfigError
+from ...text import install_command
 
 STAGES = (0, 2, 4, 7, 10)  # blocks whose output is compared: strides 2, 4, 8, 16, 16
 

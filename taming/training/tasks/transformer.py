@@ -16,27 +16,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import load_vqgan, save_checkpoint, weights_file
-from ..configs import config_from_dict
-from ..data import Augmentation, Dataset
-from ..errors import ConfigError, TamingError
-from ..file_names import written_at_once
-from ..models.transformer import Transformer, TransformerConfig
-from ..models.vqgan import VQModel
-from .batches import augmentation
-from .captions import drop_words
-from .conditions import make_condition_config, shuffle_objects, with_condition
-from .datasets import Data
-from .loop import Batch, Figures, Turn
-from .loss_settings import TransformerLoss
-from .losses import corrupt_tokens, drop_condition, next_token_logits, next_token_loss, token_loss
-from .optimizers import adamw
-from .plugged import describe_plugged, loss_name
-from .reader import PictureReader
-from .recipe import Recipe
-from .sources import file_hash
-from .start import start_transformer_from
-from .token_cache import TokenSet, cached_tokens
+from ...checkpoints import load_vqgan, save_checkpoint, weights_file
+from ...configs import config_from_dict
+from ...data import Augmentation, Dataset
+from ...errors import ConfigError, TamingError
+from ...file_names import written_at_once
+from ...models.transformer import Transformer, TransformerConfig
+from ...models.vqgan import VQModel
+from ..batches import augmentation
+from ..captions import drop_words
+from ..conditions import make_condition_config, shuffle_objects, with_condition
+from ..datasets import Data
+from ..encoder import PictureReader
+from ..loop import Batch, Figures, Turn
+from ..loss_settings import TransformerLoss
+from ..losses import corrupt_tokens, drop_condition, next_token_logits, next_token_loss, token_loss
+from ..optim import adamw
+from ..recipe import Recipe
+from ..sources import file_hash
+from ..token_cache import TokenSet, cached_tokens
+from .custom import describe_plugged, loss_name
+from .init_from import start_transformer_from
 
 # A loss of one's own: logits (B, L, V) and tokens (B, L), to ().
 ExtraTokenLoss = Callable[[Tensor, Tensor], Tensor]

@@ -8,8 +8,8 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from .quantized import Quantized, mean_square
-from .vector import codebook, without_autocast
+from .base import Quantized, mean_square
+from .nearest import codebook, without_autocast
 
 
 class DotQuantizer(nn.Module):

@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 from ..user_text import user_path
-from .picture_cache import PictureCache
-from .pictures import MIN_PX, PictureFiles, PictureFolder, PictureList
+from .image_cache import PictureCache
+from .images import MIN_PX, PictureFiles, PictureFolder, PictureList
 from .shards import PictureShards
 
 LEFT_OUT_FILE = "left_out.txt"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from ..checkpoints import blank_layers
-from ..errors import ConfigError
-from ..wording import shorten_text
+from ...checkpoints import no_init as blank_layers
+from ...errors import ConfigError
+from ...text import shorten_text
 
 
 def describe_plugged(**objects: object) -> dict[str, str]:

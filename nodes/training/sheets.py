@@ -11,17 +11,17 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ..taming.conditioning import Condition, get_condition
-from ..taming.conditioning.prefix import FixedPrefix
-from ..taming.models import Transformer, VQModel
-from ..taming.training.batches import middle_batch
-from ..taming.training.datasets import Data
-from ..taming.training.recipe import Recipe
-from ..taming.training.transformer import TransformerTask, stored_rows
-from ..taming.viz import labelled_sheet
-from . import host
-from .budgets import decode_bytes
-from .types import VQGANHandle
+from ...taming.conditioning import Condition, get_condition
+from ...taming.conditioning.prefix import FixedPrefix
+from ...taming.models import Transformer, VQModel
+from ...taming.training.batches import middle_batch
+from ...taming.training.datasets import Data
+from ...taming.training.recipe import Recipe
+from ...taming.training.tasks.transformer import TransformerTask, stored_rows
+from ...taming.viz import labelled_sheet
+from .. import host
+from ..memory_estimates import decode_bytes
+from ..types import VQGANHandle
 
 COLUMNS = 4
 PICTURE_PX, SINGLE_PX = 112, 230  # of a picture where there are up to COLUMNS in a row, and of the only one

@@ -9,23 +9,23 @@ from pathlib import Path
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..taming.checkpoints import plan_vqgan
-from ..taming.configs import OPEN, config_from_dict
-from ..taming.errors import ConfigError
-from ..taming.models import VQModel, VQModelConfig
-from ..taming.training.datasets import Data
-from ..taming.training.loop import MODEL_FILE, Task
-from ..taming.training.recipe import Recipe
-from . import host
-from .budgets import train_vqgan_bytes
-from .errors import blaming
-from .handles import vqgan_handle
-from .train_data import check_pictures_named, open_pictures
-from .train_losses import loss_map
-from .train_run import RUN_TOOLTIP, micro_batches, run_state, train_in
-from .train_sheets import ReconstructionSheet
-from .train_start import FIRST_STAGE, INIT_FROM, begun_folder, copy_into_run
-from .types import LossMapSocket, RecipeSocket, VQGANHandle, VQGANSocket
+from ...taming.checkpoints import plan_vqgan
+from ...taming.configs import OPEN, config_from_dict
+from ...taming.errors import ConfigError
+from ...taming.models import VQModel, VQModelConfig
+from ...taming.training.datasets import Data
+from ...taming.training.loop import MODEL_FILE, Task
+from ...taming.training.recipe import Recipe
+from .. import host
+from ..errors import blaming
+from ..handles import vqgan_handle
+from ..memory_estimates import train_vqgan_bytes
+from ..types import LossMapSocket, RecipeSocket, VQGANHandle, VQGANSocket
+from .copies import FIRST_STAGE, INIT_FROM, begun_folder, copy_into_run
+from .data import check_pictures_named, open_pictures
+from .losses import loss_map
+from .run import RUN_TOOLTIP, micro_batches, run_state, train_in
+from .sheets import ReconstructionSheet
 
 
 class TamingTrainVQGAN(io.ComfyNode):

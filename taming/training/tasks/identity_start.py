@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..models.vqgan import VQModel
-from ..modules.autoencoder import AttnBlock, Downsample, ResnetBlock, Upsample
+from ...models.vqgan import VQModel
+from ...modules.autoencoder import AttnBlock, Downsample, ResnetBlock, Upsample
 
 CHANCE = 0.3  # of the random weights that stay beside a copy, so that channels do not remain equal
 BRANCH = 0.1  # of what is added beside a shortcut

@@ -14,9 +14,9 @@ from PIL import Image
 
 from ..errors import TamingError
 from ..user_text import user_path
-from .decode import UNREADABLE_PICTURE
-from .picture_contents import Content, contents_hash
-from .pictures import PictureFiles
+from .image_contents import Content, contents_hash
+from .image_io import UNREADABLE_PICTURE
+from .images import PictureFiles
 from .sample import Sample
 
 MapKind = Literal["segmentation", "depth"]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .quantized import Quantized, mean_square
+from .base import Quantized, mean_square
 from .remap import Remap, RemappedQuantizer
 
 ROWS = 1024  # vectors that look for their code at a time

@@ -10,26 +10,26 @@ import numpy as np
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..taming.checkpoints import plan_transformer
-from ..taming.conditioning import MAP_KINDS
-from ..taming.configs import config_from_dict
-from ..taming.errors import ConfigError
-from ..taming.models import TransformerConfig
-from ..taming.training.datasets import Data
-from ..taming.training.loop import MODEL_FILE, Task
-from ..taming.training.recipe import Recipe
-from ..taming.training.transformer import TransformerTask
-from . import host
-from .budgets import train_transformer_bytes
-from .codec import check_pictures
-from .errors import blaming
-from .handles import transformer_handle
-from .train_data import check_pictures_named, open_pictures, read_contexts
-from .train_losses import loss_map
-from .train_run import RUN_TOOLTIP, micro_batches, run_state, train_in
-from .train_sheets import SampleSheet, ToldSheet
-from .train_start import FIRST_STAGE, INIT_FROM, begun_folder, copy_into_run
-from .types import LossMapSocket, RecipeSocket, TransformerHandle, TransformerSocket, VQGANHandle, VQGANSocket
+from ...taming.checkpoints import plan_transformer
+from ...taming.conditioning import MAP_KINDS
+from ...taming.configs import config_from_dict
+from ...taming.errors import ConfigError
+from ...taming.models import TransformerConfig
+from ...taming.training.datasets import Data
+from ...taming.training.loop import MODEL_FILE, Task
+from ...taming.training.recipe import Recipe
+from ...taming.training.tasks.transformer import TransformerTask
+from .. import host
+from ..codec import check_pictures
+from ..errors import blaming
+from ..handles import transformer_handle
+from ..memory_estimates import train_transformer_bytes
+from ..types import LossMapSocket, RecipeSocket, TransformerHandle, TransformerSocket, VQGANHandle, VQGANSocket
+from .copies import FIRST_STAGE, INIT_FROM, begun_folder, copy_into_run
+from .data import check_pictures_named, open_pictures, read_contexts
+from .losses import loss_map
+from .run import RUN_TOOLTIP, micro_batches, run_state, train_in
+from .sheets import SampleSheet, ToldSheet
 
 KINDS_DRAWN_FROM_NOTHING = ("unconditional", "class", "coordinates")
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..wording import install_command
+from ..text import install_command
 
 
 class Processes(Protocol):

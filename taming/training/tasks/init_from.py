@@ -7,12 +7,12 @@ from itertools import takewhile
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import load_transformer, load_vqgan
-from ..conditioning.words import FIRST_WORD
-from ..errors import ConfigError
-from ..models.transformer import Transformer
-from ..models.vqgan import VQModel
-from ..modules.quantizers import EMAVectorQuantizer
+from ...checkpoints import load_transformer, load_vqgan
+from ...conditioning.words import FIRST_WORD
+from ...errors import ConfigError
+from ...models.transformer import Transformer
+from ...models.vqgan import VQModel
+from ...modules.quantizers import EMAVectorQuantizer
 
 WORDS = "tok_emb.weight"
 EMA_AVERAGES = ("quantize.embedding.cluster_size", "quantize.embedding.embed_avg")

@@ -13,23 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints import load_vqgan, save_checkpoint, write_weights
-from ..configs import config_from_dict
-from ..data import Augmentation
-from ..errors import ConfigError
-from ..metrics import code_usage, perplexity, psnr
-from ..models.vqgan import VQModel, VQModelConfig
-from ..modules.discriminator import NLayerDiscriminator
-from ..modules.perceptual import PerceptualDistance
-from ..modules.quantizers import CosineQuantizer, EMAVectorQuantizer, GumbelQuantizer, Quantized, VectorQuantizer
-from ..modules.quantizers.usage import CodeUsage, restart_dead_codes
-from .batches import augmentation, image_batch, middle_batch
-from .datasets import Data
-from .initialization import start_at_identity
-from .kmeans import kmeans
-from .loop import Batch, Figures, Turn
-from .loss_settings import VQGANLoss
-from .losses import (
+from ...checkpoints import load_vqgan, save_checkpoint, write_weights
+from ...configs import config_from_dict
+from ...data import Augmentation
+from ...errors import ConfigError
+from ...metrics import code_usage, perplexity, psnr
+from ...models.vqgan import VQModel, VQModelConfig
+from ...modules.quantizers import CosineQuantizer, EMAVectorQuantizer, GumbelQuantizer, Quantized, VectorQuantizer
+from ...modules.quantizers.usage import CodeUsage, restart_dead_codes
+from ..batches import augmentation, image_batch, middle_batch
+from ..datasets import Data
+from ..kmeans import kmeans
+from ..loop import Batch, Figures, Turn
+from ..loss_settings import VQGANLoss
+from ..losses import (
     DISCRIMINATOR_LOSSES,
     LeCam,
     PeakWatch,
@@ -40,11 +37,14 @@ from .losses import (
     r1_penalty,
     reconstruction_loss,
 )
-from .optimizers import adamw
-from .plugged import describe_plugged, has_own_layers, loss_name
-from .recipe import Recipe
-from .schedules import AdversarialSchedule
-from .start import EMA_AVERAGES, start_vqgan_from
+from ..losses.discriminator import NLayerDiscriminator
+from ..losses.efficientnet import PerceptualDistance
+from ..optim import adamw
+from ..recipe import Recipe
+from ..schedules import AdversarialSchedule
+from .custom import describe_plugged, has_own_layers, loss_name
+from .identity_start import start_at_identity
+from .init_from import EMA_AVERAGES, start_vqgan_from
 
 log = logging.getLogger(__name__)
 

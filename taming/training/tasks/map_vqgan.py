@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..conditioning import ConditionConfig, map_pixels
-from ..data import Augmentation, CenterCrop, Compose, ResizeShorter, Sample
-from ..errors import ConfigError, TamingError
-from ..metrics import code_usage, perplexity
-from .datasets import Data
-from .loop import Batch, Figures
-from .losses import reconstruction_loss
-from .recipe import Recipe
+from ...conditioning import ConditionConfig, map_pixels
+from ...data import Augmentation, CenterCrop, Compose, ResizeShorter, Sample
+from ...errors import ConfigError, TamingError
+from ...metrics import code_usage, perplexity
+from ..datasets import Data
+from ..loop import Batch, Figures
+from ..losses import reconstruction_loss
+from ..recipe import Recipe
 from .vqgan import EVALUATION_BATCH, VQGANTask
 
 

@@ -13,8 +13,8 @@ from typing import IO
 
 from PIL import UnidentifiedImageError
 
-from .decode import PICTURE_SUFFIXES, UNREADABLE_PICTURE, picture_size
-from .picture_lists import decode_text
+from .image_io import PICTURE_SUFFIXES, UNREADABLE_PICTURE, picture_size
+from .image_lists import decode_text
 
 # Pictures too, so a folder of them must not look empty without a word.
 FOREIGN_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw")

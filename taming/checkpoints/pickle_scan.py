@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import CheckpointError
-from ..wording import shorten_error, shorten_text
+from ..text import shorten_error, shorten_text
 from .containers import DAMAGED_ZIP, Container, is_data_pickle
 from .nested import RESAVE
 

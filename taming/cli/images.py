@@ -14,11 +14,11 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..data import whole_cells
-from ..data.decode import UNREADABLE_PICTURE, decode_picture
+from ..data.image_io import UNREADABLE_PICTURE, decode_picture
 from ..errors import TamingError, UnsupportedCheckpointError
 from ..file_names import check_free, check_new_folder, make_folder, mend_name, written_at_once
 from ..models import VQModel
-from ..wording import shorten, shorten_error
+from ..text import shorten, shorten_error
 from .options import TAKEN
 
 log = logging.getLogger(__name__)

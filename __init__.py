@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..nodes import TamingExtension
+    from .nodes import TamingExtension
 
 WEB_DIRECTORY = "./web"
 
@@ -19,6 +19,6 @@ async def comfy_entrypoint() -> TamingExtension:
     lacking = describe_lacking()
     if lacking:  # said first: it may be why the nodes do not load
         logging.getLogger(__name__).warning(lacking)
-    from ..nodes import TamingExtension
+    from .nodes import TamingExtension  # needs the host, so it cannot stand at module scope
 
     return TamingExtension()

@@ -52,9 +52,7 @@ def get_ruler() -> Ruler | None:
     try:
         distance = PerceptualDistance()
     except ConfigError:
-        print(
-            "perceptual distance: not measured, its packages are not installed (see taming/training/losses/efficientnet.py)"
-        )
+        print("perceptual distance: not measured: the extra `train` is not installed")
         return None
 
     @torch.no_grad()

@@ -80,7 +80,9 @@ class TokenModel(Protocol):
     def config(self) -> TokenModelConfig: ...
 
     @property
-    def device(self) -> torch.device: ...
+    def input_device(self) -> torch.device:
+        """Where it takes its tokens."""
+        ...
 
     @property
     def cond_stage(self) -> MapEncoder | None:

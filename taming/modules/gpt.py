@@ -114,8 +114,8 @@ class GPT(GradientCheckpointing):
         return mask
 
     @property
-    def device(self) -> torch.device:
-        """Of its weights."""
+    def input_device(self) -> torch.device:
+        """Where it takes its tokens; a host may keep other weights elsewhere, and sets a `device` of its own."""
         return self.pos_emb.device
 
     def new_cache(self, capacity: int) -> KVCache:

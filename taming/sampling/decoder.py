@@ -47,7 +47,7 @@ class Decoder:
             ConditionError: the condition does not fit the grid.
             TokensError: the transformer cannot draw cells one by one.
         """
-        tokens = torch.cat([prefix.at(window) for prefix in self.prefixes]).to(self.model.device)
+        tokens = torch.cat([prefix.at(window) for prefix in self.prefixes]).to(self.model.input_device)
         if self.model.config.n_unmasked > tokens.shape[1]:
             raise TokensError(
                 f"This transformer sees its first {self.model.config.n_unmasked} tokens in both directions, but "

@@ -130,7 +130,9 @@ def sample_grid(
             f"{shorten(num_steps)} tokens were asked of a grid of {height} x {width} = {height * width} of them."
         )
     order = list(config.order or range(height * width))
-    indices = torch.zeros(condition.batch_size, height * width, dtype=torch.int64, device=condition.transformer.device)
+    indices = torch.zeros(
+        condition.batch_size, height * width, dtype=torch.int64, device=condition.transformer.input_device
+    )
     known = torch.zeros_like(indices, dtype=torch.bool)
     if num_steps is not None:
         known[:, order[num_steps:]] = True  # cells after the last unknown one are never looked at

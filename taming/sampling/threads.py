@@ -35,7 +35,7 @@ def sampling_threads(transformer: TokenModel, rows: int) -> Iterator[None]:
     number holds for the whole of torch.
     """
     usual = torch.get_num_threads()
-    if transformer.device.type == "cpu":
+    if transformer.input_device.type == "cpu":
         torch.set_num_threads(useful_threads(transformer, rows))
     try:
         yield

@@ -90,7 +90,9 @@ class Recipe:
     first_stage: str = ""  # checkpoint of the tokenizer, for tasks that need one
     condition: ConditionSettings = field(default_factory=ConditionSettings)  # of a transformer; auto: class, if labeled
     init_from: str = ""  # checkpoint to start from, of the same architecture; empty: from chance
-    identity_start: bool = False  # of a VQGAN without: layers begin by passing on what they get, see initialization.py
+    identity_start: bool = (
+        False  # of a VQGAN without: layers begin by passing on what they get, see tasks/identity_start.py
+    )
     seed: int = 0
     accumulate: int = 1  # micro-batches that a step's batch is cut into, to save memory
     checkpointing: bool = False  # compute activations again for the gradients: less memory, about a third more time

@@ -360,9 +360,9 @@ def numbered_path(folder: str, prefix: str, endings: Sequence[str]) -> list[Path
     """
     root = paths_of(folder)[0]
     parts = path_below(Path(root), prefix, f"models/{folder}").relative_to(root).parts
-    dated = [folder_paths.get_save_image_path(part, root)[1] for part in parts]  # %year% and the like are filled in
-    directory = Path(root, *dated[:-1])
     try:
+        dated = [folder_paths.get_save_image_path(part, root)[1] for part in parts]  # %year% and the like are filled in
+        directory = Path(root, *dated[:-1])
         try_writing(directory)
     except OSError as error:
         raise TamingError(

@@ -103,8 +103,10 @@ def _look_into(state: object) -> str | None:
 
 
 def _advice(path: Path, task: str) -> str:
-    advice = "Rename or delete it, and the run begins anew; or give the run a new folder."
-    override = start_from(path.with_name(MODEL_FILE), task)
+    model = path.with_name(MODEL_FILE)
+    both = f"it and the {MODEL_FILE} beside it" if os.path.lexists(model) else "it"  # which no run replaces
+    advice = f"Rename or delete {both}, and the run begins anew; or give the run a new folder."
+    override = start_from(model, task)
     return f"{advice} With {override} it begins with the model that is there." if override else advice
 
 

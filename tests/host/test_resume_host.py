@@ -73,7 +73,8 @@ def test_a_damaged_state_is_told_in_words(server: LiveServer, content: bytes):
     error = server.watch(tokenizer(name) | {"recipe": MORE}).error
     assert error.startswith(f"The state {state} ") and "Rename or delete it" in error
     assert "weights_only" not in error
-    state.rename(state.with_name("state.bad"))
+    for file in (state, state.with_name("model.safetensors")):
+        file.rename(file.with_suffix(".bad"))
     anew = server.watch(tokenizer(name) | {"recipe": MORE})
     assert anew.progress("train")[0] == (1, 8), anew.error
 
@@ -126,4 +127,4 @@ def test_a_run_whose_place_is_taken_is_refused_before_it_trains(server: LiveServ
     run = server.watch(tokenizer("taken/run"))
     os.unlink(place)
     assert run.progress("train") == []
-    assert run.error.startswith(f"The run's folder {place / 'run'} cannot be written: ")
+    assert run.error.startswith(f"run: {place} is a file, not a folder. Choose another name")

@@ -16,7 +16,7 @@ from recipes import SIZE_PX, write_recipe
 from short_runs import make_task, read_state
 from taming.cli import main
 from taming.errors import CheckpointError, ConfigError
-from taming.training.loop import train
+from taming.training.loop import check_run_folder, train
 from taming.training.recipe import Recipe, read_recipe
 from taming.training.resume import check_run
 from taming.training.state import read_state as read_checked_state
@@ -121,13 +121,16 @@ def test_what_the_message_advises_works(run, scenes):
     with pytest.raises(CheckpointError) as raised:
         train(make_task(recipe, scenes), recipe, out)
     (override,) = [word for word in str(raised.value).split() if word.startswith("init_from=")]
-    (out / "state.pt").rename(out / "state.bad")
-    steps = []
-    train(make_task(recipe, scenes), recipe, out, lambda step, figures: steps.append(step))
-    assert steps == list(range(5)), "the run begins anew"
     again = read_recipe(str(write_recipe(out.parent, "vqgan")), [override])
     train(make_task(again, scenes), again, out.parent / "further")
     assert read_state(out.parent / "further")["step"] == 5
+    assert "Rename or delete it and the model.safetensors beside it, and the run begins anew" in str(raised.value)
+    for name in ("state.pt", "model.safetensors"):
+        (out / name).rename(out / f"{name}.bad")
+    check_run_folder(out, "")  # as the command line and the nodes do, which replace no model
+    steps = []
+    train(make_task(recipe, scenes), recipe, out, lambda step, figures: steps.append(step))
+    assert steps == list(range(5)), "the run begins anew"
 
 
 def test_a_decoder_is_begun_with_by_another_setting(run_folder, scenes):

@@ -267,4 +267,4 @@ def test_the_command_line_looks_at_the_folder_before_it_makes_data(tmp_path, cap
     recipe = write_recipe(tmp_path, "vqgan", data={"count": 4, "held_out": 2, "size_px": SIZE_PX})
     out = tmp_path / "file" / "run"
     assert main(["train", str(recipe), "--out", str(out), "--device", "cpu", "--workers", "1"]) == 1
-    assert capsys.readouterr().err.startswith(f"error: The run's folder {out} cannot be written: Not a directory.")
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'file'} is a file, not a folder.")

@@ -13,8 +13,8 @@ PAGE = ROOT / "docs" / "nodes.md"
 TEXTS = ROOT / "locales" / "en" / "nodeDefs.json"
 HEAD = """# Nodes
 
-Every node with its inputs and outputs, grouped as in the editor's menu. An input with a `?` is optional. The names link to
-their help pages, which the editor shows too. [headless.md](headless.md) has the same in Python.
+Every node with its inputs and outputs, grouped as in the editor's menu. An input with a `?` is optional. A name leads
+to a help page, which the editor shows too. [headless.md](headless.md) has the same in Python.
 
 This page is generated: `python -m devtools.nodes_page`.
 """

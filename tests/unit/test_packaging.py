@@ -18,7 +18,7 @@ from repository import ROOT, project_value, tracked_files
 
 PARTS = ("taming", "pyproject.toml", "README.md", "LICENSE", "NOTICE.md")
 BUILD = "import setuptools.build_meta as backend; backend.build_wheel('wheels')"
-HOST_HAS = {"numpy", "pillow", "safetensors", "torch"}  # of ComfyUI 0.30.0's own requirements
+HOST_HAS = {"einops", "numpy", "pillow", "safetensors", "torch"}  # of ComfyUI 0.30.0's own requirements
 NAME_LIMIT = 100
 ICON_LIMIT_PX = 400
 RAW = "https://raw.githubusercontent.com"
@@ -84,7 +84,7 @@ def test_managers_requirements_are_bare_and_only_what_the_host_lacks():
 
 
 def test_the_library_imports_whatever_it_depends_on():
-    """einops was required once and never used."""
+    """einops was required once, when nothing used it."""
     sources = [file for file in tracked_files() if file.suffix == ".py" and ROOT / "taming" in file.parents]
     nodes = [node for file in sources for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
     plain = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}

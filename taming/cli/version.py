@@ -13,7 +13,7 @@ NAME = "taming-tokens"
 def find_version() -> str:
     """The version in pyproject.toml beside the library, else that of the installed package; "unknown" without both."""
     try:
-        text = PYPROJECT.read_text(encoding="utf-8")
+        text = PYPROJECT.read_text(encoding="utf-8", errors="replace")
     except OSError:  # it is not there, or not for everyone to read
         text = ""
     match = re.search(r'^version = "([^"]+)"$', text, re.MULTILINE)

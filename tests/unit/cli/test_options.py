@@ -12,7 +12,7 @@ import pytest
 
 from command_line import refusal
 from repository import ROOT, project_value
-from taming.cli import CLOSED_PIPE, main
+from taming.cli import CLOSED_PIPE, main, version
 
 RUN = [sys.executable, "-m", "taming"]
 
@@ -40,6 +40,14 @@ def test_the_version_is_that_of_pyproject(capsys: pytest.CaptureFixture[str]):
         main(["--version"])
     assert stopped.value.code == 0
     assert capsys.readouterr().out == f"taming {ast.literal_eval(project_value('version'))}\n"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b""], ids=["a folder", "not UTF-8", "empty"])
+def test_a_version_that_cannot_be_read_stops_no_command(content: bytes | None, tmp_path: Path, monkeypatch):
+    if content is not None:
+        (tmp_path / "pyproject.toml").write_bytes(content)
+    monkeypatch.setattr(version, "PYPROJECT", tmp_path / "pyproject.toml" if content is not None else tmp_path)
+    assert main(["download"]) == 0
 
 
 def test_a_seed_may_be_as_large_as_in_the_node(tmp_path: Path, small_transformer: Path, capsys):

@@ -49,5 +49,8 @@ class _UpsampleConv2d(nn.Conv2d):
 
 @functools.cache
 def upsample_conv_class(conv_class: type[nn.Conv2d]) -> type[nn.Conv2d]:
-    """`conv_class`, which may be a host's, as a layer that is given the image before upsampling."""
-    return type(f"Upsample{conv_class.__name__}", (_UpsampleConv2d, conv_class), {})
+    """`conv_class`, which may be a host's, as a layer that is given the image before upsampling.
+
+    Its `plain_class` says what it was, for whoever compares layers.
+    """
+    return type(f"Upsample{conv_class.__name__}", (_UpsampleConv2d, conv_class), {"plain_class": conv_class})

@@ -46,6 +46,6 @@ def has_own_layers(model: nn.Module, described: nn.Module) -> bool:
 
 
 def _layer_type(layer: nn.Module) -> type | None:
-    """The type of `layer`, which of a loaded model's blank layers is torch's."""
-    kind = type(layer)
+    """The type of `layer` without its fast path, which of a loaded model's blank layers is torch's."""
+    kind = getattr(type(layer), "plain_class", type(layer))
     return kind.__base__ if kind.__module__ == blank_layers.__name__ else kind

@@ -25,9 +25,9 @@ from benchmarks.peers import make_reference_gpt
 from benchmarks.report import print_table, write_results
 from benchmarks.rounds import Steps, ratio, summarize, take_turns
 from devtools.reference import find_reference
-from taming.conditioning import Condition, MapPrefix, Window
+from taming.conditioning import Condition, ConditionConfig, MapPrefix, SegmentationCondition, Window
 from taming.configs.sampling import PLAIN
-from taming.models import ConditionConfig, Transformer, TransformerConfig, prepare_for_sampling
+from taming.models import Transformer, TransformerConfig, prepare_for_sampling
 from taming.sampling import SamplingOptions
 from taming.sampling.decoder import Decoder
 from taming.sampling.filters import sample_next
@@ -79,7 +79,7 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-MAP = ConditionConfig("segmentation", num_classes=VOCAB_SIZE)
+MAP = SegmentationCondition(num_classes=VOCAB_SIZE)
 
 
 def make_transformer(layers: int, heads: int, width: int, condition: ConditionConfig = MAP) -> Transformer:

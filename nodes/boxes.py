@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..taming.conditioning import Box, ConditionConfig
+from ..taming.conditioning import Box, BoxCondition
 from ..taming.conditioning.boxes import encode_boxes
 from ..taming.conditioning.labels import find_labels, split_names
 from ..taming.errors import ConditionError
@@ -81,6 +81,7 @@ class TamingBoxCondition(io.ComfyNode):
     ) -> io.NodeOutput:
         with blaming("transformer"):
             config = check_node(transformer, BOX_CONDITION)
+        assert isinstance(config, BoxCondition)  # check_node
         with blaming("boxes"):
             frames = frames_of(boxes)
         layouts = tuple(read_layout(config, frame, labels, (width, height)) for frame in frames)
@@ -102,12 +103,11 @@ def frames_of(boxes: object) -> list[list[Any]]:
     return frames
 
 
-def read_layout(config: ConditionConfig, entries: list[Any], labels: str, size_px: tuple[int, int]) -> tuple[Box, ...]:
+def read_layout(config: BoxCondition, entries: list[Any], labels: str, size_px: tuple[int, int]) -> tuple[Box, ...]:
     """The objects of one picture from the host's boxes, which are measured in a picture of `size_px`, (width, height).
 
     Raises: ConditionError, naming the input and the box that is to blame.
     """
-    assert config.boxes is not None
     layout = []
     names = label_names(entries, labels, config.names)
     for number, (entry, name) in enumerate(zip(entries, names, strict=True), start=1):

@@ -5,7 +5,17 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..taming import conditioning
-from ..taming.conditioning import MAP_KINDS, ConditionConfig, FixedPrefix, get_condition
+from ..taming.conditioning import (
+    BoxCondition,
+    ClassCondition,
+    ConditionConfig,
+    DepthCondition,
+    FixedPrefix,
+    ImageCondition,
+    SegmentationCondition,
+    WordCondition,
+    get_condition,
+)
 from ..taming.errors import ConditionError
 from .errors import blaming
 from .types import Condition, ConditionSocket, PromptTokens, TransformerHandle, TransformerSocket
@@ -14,11 +24,13 @@ CLASS_CONDITION, PROMPT_CONDITION = "Class Condition (Taming)", "Prompt Conditio
 IMAGE_CONDITION, BOX_CONDITION = "Image Condition (Taming)", "Box Condition (Taming)"
 TEXT_CONDITION = "Text Condition (Taming)"
 # The nodes for each kind of transformer, the usual one first.
-NODES: dict[str, tuple[str, ...]] = {
-    "class": (CLASS_CONDITION,),
-    "words": (PROMPT_CONDITION, CLASS_CONDITION),  # a class name is a prompt
-    "boxes": (BOX_CONDITION,),
-    **dict.fromkeys(MAP_KINDS, (IMAGE_CONDITION,)),
+NODES: dict[type[ConditionConfig], tuple[str, ...]] = {
+    ClassCondition: (CLASS_CONDITION,),
+    WordCondition: (PROMPT_CONDITION, CLASS_CONDITION),  # a class name is a prompt
+    BoxCondition: (BOX_CONDITION,),
+    SegmentationCondition: (IMAGE_CONDITION,),
+    DepthCondition: (IMAGE_CONDITION,),
+    ImageCondition: (IMAGE_CONDITION,),
 }
 
 
@@ -56,7 +68,7 @@ class TamingClassCondition(io.ComfyNode):
         label = str(label)  # a link may bring a number
         with blaming("label"):
             condition = get_condition(transformer.model, label=label)
-        told = prompt_tokens(condition) if config.kind == "words" else label
+        told = prompt_tokens(condition) if isinstance(config, WordCondition) else label
         return io.NodeOutput(Condition(told, transformer.name, config))
 
 
@@ -125,7 +137,7 @@ def check_node(transformer: TransformerHandle, node: str) -> ConditionConfig:
     Raises: ConditionError unless that is what `node` says.
     """
     config = transformer.config.condition
-    right_nodes = NODES.get(config.kind, ())
+    right_nodes = NODES.get(type(config), ())
     if not right_nodes and transformer.config.context_dim is not None:
         right_nodes = (TEXT_CONDITION,)
     if not right_nodes:

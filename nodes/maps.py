@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..taming.conditioning import ConditionConfig, encode_map, map_pixels
+from ..taming.conditioning import DepthCondition, MapCondition, SegmentationCondition, encode_map
 from ..taming.conditioning.depth import depth_from_picture
 from ..taming.conditioning.segmentation import read_labels
 from ..taming.conditioning.vocabularies import PALETTES, Vocabulary, vocabulary
@@ -60,6 +60,7 @@ class TamingImageCondition(io.ComfyNode):
         with blaming("transformer"):
             config = check_node(transformer, IMAGE_CONDITION)
             stage = cond_stage_of(transformer)
+        assert isinstance(config, MapCondition)  # check_node
         with blaming("image"):
             maps = encode_maps(config, stage, crop(as_rgb(image), stage.config.factor), palette)
         return io.NodeOutput(Condition(maps, transformer.name, config))
@@ -78,26 +79,26 @@ def cond_stage_of(transformer: TransformerHandle) -> VQGANHandle:
     return transformer.cond_stage
 
 
-def encode_maps(config: ConditionConfig, stage: VQGANHandle, image: Tensor, palette: str) -> MapTokens:
+def encode_maps(config: MapCondition, stage: VQGANHandle, image: Tensor, palette: str) -> MapTokens:
     """Tokens of maps, (B, H, W, 3), one at a time: they must not depend on the batch."""
     progress = host.Progress(len(image))
     height, width = (max(side, config.downsample_cond_size) for side in image.shape[1:3])
     prefixes = []
     with host.placed(stage, encode_bytes(stage.config, height, width)) as device, Cancelable():
         for done, item in enumerate(image.split(1), start=1):
-            pixels = map_pixels(config, read_map(config, item, palette).to(device))
+            pixels = config.map_pixels(read_map(config, item, palette).to(device))
             prefixes.append(encode_map(config, stage.model, pixels.to(host.vqgan_dtype(device))))
             progress.update(done)
     indices = torch.cat([prefix.tokens for prefix in prefixes]).cpu()
     return MapTokens(indices, prefixes[0].is_scaled, stage.tokenizer)
 
 
-def read_map(config: ConditionConfig, image: Tensor, palette: str) -> Tensor:
-    """What `map_pixels` takes: labels or depth, (B, H, W), or the pictures, (B, 3, H, W), of `image`, (B, H, W, 3)."""
+def read_map(config: MapCondition, image: Tensor, palette: str) -> Tensor:
+    """What `config.map_pixels` takes of `image`, (B, H, W, 3): labels or depth, (B, H, W), or images, (B, 3, H, W)."""
     image = image.float()
-    if config.kind == "image":
-        return image.movedim(-1, 1)  # (B, 3, H, W)
-    if config.kind == "depth":
+    if isinstance(config, SegmentationCondition):
+        name = config.vocabulary if palette == host.AUTO else palette
+        return read_labels(image, vocabulary(name) if name else Vocabulary(host.AUTO, ()), config.num_classes)
+    if isinstance(config, DepthCondition):
         return depth_from_picture(image)
-    name = config.vocabulary if palette == host.AUTO else palette
-    return read_labels(image, vocabulary(name) if name else Vocabulary(host.AUTO, ()), config.num_classes)
+    return image.movedim(-1, 1)  # (B, 3, H, W)

@@ -264,8 +264,9 @@ def check_needless(transformer: TransformerHandle) -> None:
     config = transformer.config.condition
     has_null = config.null_tokens(transformer.config.vocab_size) is not None
     needs_text = transformer.config.context_dim is not None and not config.null_context
-    if needs_text or (config.kind in NODES and not has_null):
-        kind, node = ("text", TEXT_CONDITION) if needs_text else (config.kind, NODES[config.kind][0])
+    nodes = NODES.get(type(config), ())
+    if needs_text or (nodes and not has_null):
+        kind, node = ("text", TEXT_CONDITION) if needs_text else (config.kind, nodes[0])
         raise ConditionError(f"{transformer.name} draws by {kind} and nothing is connected. Connect {node}.")
 
 

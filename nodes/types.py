@@ -9,9 +9,9 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..taming.conditioning import Box
+from ..taming.conditioning import Box, ConditionConfig
 from ..taming.errors import TokensError
-from ..taming.models import ConditionConfig, Precision, Transformer, TransformerConfig, VQModel, VQModelConfig
+from ..taming.models import Precision, Transformer, TransformerConfig, VQModel, VQModelConfig
 from .host import ModelPatcher
 
 VQGANSocket = io.Custom("TAMING_VQGAN")

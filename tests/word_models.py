@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from published import vqgan_weights
 from taming.checkpoints import load_vqgan, save_checkpoint
-from taming.conditioning import ConditionConfig, WordList, read_word_list
+from taming.conditioning import ConditionConfig, WordCondition, WordList, read_word_list
 from taming.models import Transformer, TransformerConfig
 
 MAX_WORDS = 6
@@ -20,17 +20,18 @@ CODES = 24
 COLORS = {"red": "#c02020", "blue": "#2040c0"}
 
 
-def word_condition(word_list: WordList | None = None, **changes: Any) -> ConditionConfig:
+def word_condition(word_list: WordList | None = None, **changes: Any) -> WordCondition:
     classes = {"class_names": ("alpine", "sunset_sea"), "class_prompts": ("snowy mountains", "sea at sunset")}
     words = word_list or read_word_list("scene_words")
-    return ConditionConfig(**{"kind": "words", "word_list": words, "max_words": MAX_WORDS, **classes, **changes})
+    return WordCondition(**{"word_list": words, "max_words": MAX_WORDS, **classes, **changes})
 
 
 def word_model(condition: ConditionConfig | None = None, std: float = 0.8, **changes: Any) -> Transformer:
     """Weights so large that what comes in matters to what comes out."""
     condition = condition or word_condition()
     sizes = {"vocab_size": CODES, "block_size": MAX_WORDS + SIDE**2 - 1, "n_layer": 2, "n_head": 2, "n_embd": 32}
-    sizes |= {"grid": (SIDE, SIDE), "n_unmasked": condition.max_words, "cond_vocab_size": condition.num_cond_tokens}
+    n_unmasked = condition.max_words if isinstance(condition, WordCondition) else 0
+    sizes |= {"grid": (SIDE, SIDE), "n_unmasked": n_unmasked, "cond_vocab_size": condition.num_cond_tokens}
     model = Transformer(TransformerConfig(**(sizes | changes), condition=condition)).eval()
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():

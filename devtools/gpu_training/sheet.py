@@ -10,8 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from taming.checkpoints import load_transformer, load_vqgan
-from taming.conditioning import Box, Condition, get_condition, map_pixels
-from taming.conditioning.config import ConditionConfig
+from taming.conditioning import Box, Condition, SegmentationCondition, get_condition
 from taming.data import Sample
 from taming.models.transformer import Transformer
 from taming.sampling import SamplingOptions, generate_image
@@ -32,9 +31,9 @@ def draw_sheet(model: Path, recipe: Recipe, data: Data) -> Image.Image:
         return draw_samples(model, recipe, [data.held_out[number] for number in chosen])
     vqgan = load_vqgan(model)
     if recipe.task == "map_vqgan":
-        config = ConditionConfig(kind="segmentation", num_classes=vqgan.config.in_channels)
+        config = SegmentationCondition(num_classes=vqgan.config.in_channels)
         maps = stack_maps([data.held_out[number] for number in chosen])
-        rec = vqgan.decode(vqgan.encode(map_pixels(config, maps)).z_q).argmax(1)  # (B, H, W)
+        rec = vqgan.decode(vqgan.encode(config.map_pixels(maps)).z_q).argmax(1)  # (B, H, W)
         rows = [[show_labels(labels) for labels in stack.numpy()] for stack in (maps, rec)]
     else:
         pixels = middle_batch(data.held_out, chosen, recipe.data.size_px)
@@ -61,7 +60,7 @@ def draw_samples(model: Path, recipe: Recipe, samples: list[Sample]) -> Image.Im
 
 def condition_of(transformer: Transformer, samples: list[Sample]) -> Condition:
     """The maps or the boxes of `samples`."""
-    if transformer.config.condition.kind == "segmentation":
+    if isinstance(transformer.config.condition, SegmentationCondition):
         return get_condition(transformer, segmentation=stack_maps(samples))
     layouts = [[Box(box.label, box.x, box.y, box.width, box.height) for box in sample.boxes] for sample in samples]
     return get_condition(transformer, boxes=layouts)

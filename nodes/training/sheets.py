@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ...taming.conditioning import Condition, get_condition
+from ...taming.conditioning import ClassCondition, Condition, get_condition
 from ...taming.conditioning.prefix import FixedPrefix
 from ...taming.models import Transformer, VQModel
 from ...taming.training.batches import middle_batch
@@ -55,10 +55,11 @@ class SampleSheet:
 
     def __call__(self, step: int) -> Image.Image:
         config = self._model.config.condition
-        labels = [number * config.num_classes // COLUMNS for number in range(COLUMNS)]
-        told = labels if config.kind == "class" else None
-        grids = _drawn(self._model, get_condition(self._model, told, batch_size=COLUMNS))
-        names = [config.names[label] if config.names else "" for label in labels] if told else [""] * COLUMNS
+        labels, names = None, [""] * COLUMNS
+        if isinstance(config, ClassCondition):
+            labels = [number * config.num_classes // COLUMNS for number in range(COLUMNS)]
+            names = [config.names[label] if config.names else "" for label in labels]
+        grids = _drawn(self._model, get_condition(self._model, labels, batch_size=COLUMNS))
         pictures = _decoded(self._vqgan, grids).split(1)
         return _sheet(list(zip(pictures, names, strict=True)))
 

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...taming.checkpoints import plan_transformer
-from ...taming.conditioning import MAP_KINDS
+from ...taming.conditioning import ClassCondition, CoordinateCondition, Unconditional
 from ...taming.configs import config_from_dict
 from ...taming.errors import ConfigError
 from ...taming.models import TransformerConfig
@@ -31,7 +31,8 @@ from .losses import loss_map
 from .run import RUN_TOOLTIP, micro_batches, run_state, train_in
 from .sheets import SampleSheet, ToldSheet
 
-KINDS_DRAWN_FROM_NOTHING = ("unconditional", "class", "coordinates")
+DRAWN_FROM_NOTHING = (Unconditional, ClassCondition, CoordinateCondition)
+KINDS_OF_EACH_CELL = ("segmentation", "depth", "coordinates")  # as many tokens as the grid
 
 
 class TamingTrainTransformer(io.ComfyNode):
@@ -151,8 +152,8 @@ def check_told(images: list[Tensor] | None, labels: list[str] | None, conditioni
 def make_sheet(vqgan: VQGANHandle, task: Task, data: Data) -> SampleSheet | ToldSheet:
     """What the node shows of a run."""
     assert isinstance(task, TransformerTask)
-    needs_a_picture = task.config.condition.kind not in KINDS_DRAWN_FROM_NOTHING or task.config.context_dim is not None
-    return ToldSheet(task, vqgan) if needs_a_picture else SampleSheet(task.model, vqgan)
+    is_from_nothing = isinstance(task.config.condition, DRAWN_FROM_NOTHING) and task.config.context_dim is None
+    return SampleSheet(task.model, vqgan) if is_from_nothing else ToldSheet(task, vqgan)
 
 
 def prepare(recipe: Recipe, out: Path, vqgan: VQGANHandle, transformer: TransformerHandle | None) -> Recipe:
@@ -185,7 +186,7 @@ def fitting_model(recipe: Recipe, vqgan: VQGANHandle) -> dict[str, object]:
     """
     config = config_from_dict(TransformerConfig, recipe.model, "model")
     factor, size_px = vqgan.config.factor, recipe.data.size_px
-    per_cell = 2 if recipe.condition.kind in (*MAP_KINDS, "coordinates") else 1  # tokens read
+    per_cell = 2 if recipe.condition.kind in KINDS_OF_EACH_CELL else 1  # tokens read
     if size_px % factor:
         raise ConfigError(f"size_px {size_px} is not a multiple of {factor}, the pixels of a token of the VQGAN.")
     side = size_px // factor

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..conditioning import ConditionConfig
+from ..conditioning import ConditionConfig, CoordinateCondition, Unconditional
 from ..errors import ConfigError, UnsupportedCheckpointError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModelConfig
@@ -119,10 +119,10 @@ def _published_condition(
         return map_condition(cond_stage)
     cells = PUBLISHED_SIDE**2
     boxes = box_condition("coco_scenes", {"use_group_parameter": True}, name)
-    known = {
+    known: dict[tuple[int, int], ConditionConfig] = {
         (cells, 16384): class_condition(1000),  # ImageNet
-        (cells, 1024): ConditionConfig(sos_token=0),  # FFHQ, CelebA-HQ
-        (2 * cells, 1024): ConditionConfig("coordinates", num_codes=1024, down_factor=PUBLISHED_DOWN_FACTOR),  # FacesHQ
+        (cells, 1024): Unconditional(),  # FFHQ, CelebA-HQ
+        (2 * cells, 1024): CoordinateCondition(num_codes=1024, down_factor=PUBLISHED_DOWN_FACTOR),  # FacesHQ
         (cells + boxes.length(0, 0), 8192): boxes,  # COCO scenes
     }
     condition = known.get((block_size, vocab_size))

@@ -94,4 +94,7 @@ def codebook_fingerprint(state_dict: Mapping[str, Tensor]) -> str:
 
 def config_to_dict(config: VQModelConfig | TransformerConfig | FirstStageReference) -> dict[str, Any]:
     """A frozen configuration as plain JSON values."""
-    return asdict(config)
+    values = asdict(config)
+    if isinstance(config, TransformerConfig):
+        values["condition"] = config.condition.to_dict()
+    return values

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..conditioning import BoxFormat, ConditionConfig
+from ..conditioning import (
+    BoxCondition,
+    BoxFormat,
+    ClassCondition,
+    ConditionConfig,
+    CoordinateCondition,
+    DepthCondition,
+    ImageCondition,
+    MapCondition,
+    SegmentationCondition,
+    Unconditional,
+)
 from ..conditioning.vocabularies import vocabulary
 from ..configs import check_names, config_from_dict
 from ..errors import ConfigError
@@ -64,7 +75,7 @@ def condition_config(
     where = f"{where}: cond_stage_config"
     stage = params.get("cond_stage_config")
     if params.get("unconditional") is True or stage == UNCONDITIONAL:
-        return config_from_dict(ConditionConfig, {"sos_token": params.get("sos_token", 0)}, where)
+        return config_from_dict(Unconditional, {"sos_token": params.get("sos_token", 0)}, where)
     if cond_stage is not None:
         return map_condition(cond_stage, _scaled_side(params, where))
     if not isinstance(stage, Mapping):
@@ -75,43 +86,42 @@ def condition_config(
     stage_params = params_of(stage, where)
     check_names(stage_params, STAGE_PARAMS[target], where)
     if target == START_TOKEN:
-        return config_from_dict(ConditionConfig, {"sos_token": stage_params.get("sos_token", 0)}, where)
+        return config_from_dict(Unconditional, {"sos_token": stage_params.get("sos_token", 0)}, where)
     if target == COORDINATES:
         fields = {"num_codes": stage_params.get("n_embed"), "down_factor": stage_params.get("down_factor")}
-        return config_from_dict(ConditionConfig, {"kind": "coordinates", **fields}, where)
+        return config_from_dict(CoordinateCondition, fields, where)
     if target == BOXES:
         return _published_boxes(stage_params.get("conditional_key"), data, where)
-    fields = {"kind": "class", "num_classes": stage_params.get("n_classes", 0)}
-    condition = config_from_dict(ConditionConfig, fields, where)
-    return class_condition(condition.num_classes)
+    fields = {"num_classes": stage_params.get("n_classes", 0)}
+    return class_condition(config_from_dict(ClassCondition, fields, where).num_classes)
 
 
-def class_condition(num_classes: int) -> ConditionConfig:
+def class_condition(num_classes: int) -> ClassCondition:
     """Labels of so many classes, with their published names where there are any."""
-    return ConditionConfig("class", num_classes=num_classes, vocabulary=CLASS_VOCABULARIES.get(num_classes, ""))
+    return ClassCondition(num_classes=num_classes, vocabulary=CLASS_VOCABULARIES.get(num_classes, ""))
 
 
-def map_condition(cond_stage: VQModelConfig, downsample_cond_size: int = 0) -> ConditionConfig:
+def map_condition(cond_stage: VQModelConfig, downsample_cond_size: int = 0) -> MapCondition:
     """The condition whose maps `cond_stage` makes tokens of: its channels tell what they show."""
     channels = cond_stage.in_channels
-    if channels in (1, 3):
-        kind = "depth" if channels == 1 else "image"
-        return ConditionConfig(kind, downsample_cond_size=downsample_cond_size)
-    return ConditionConfig(
-        "segmentation",
+    if channels == 1:
+        return DepthCondition(downsample_cond_size)
+    if channels == 3:
+        return ImageCondition(downsample_cond_size)
+    return SegmentationCondition(
         num_classes=channels,
         vocabulary=SEGMENTATION_VOCABULARIES.get(channels, ""),
         downsample_cond_size=downsample_cond_size,
     )
 
 
-def box_condition(name: str, settings: Mapping[str, Any], where: str) -> ConditionConfig:
+def box_condition(name: str, settings: Mapping[str, Any], where: str) -> BoxCondition:
     """Boxes of the classes of the vocabulary `name`; `settings` are fields of the BoxFormat."""
     values = {"num_classes": len(vocabulary(name).names), **settings}
-    return ConditionConfig("boxes", vocabulary=name, boxes=config_from_dict(BoxFormat, values, where))
+    return BoxCondition(config_from_dict(BoxFormat, values, where), vocabulary=name)
 
 
-def _published_boxes(conditional_key: object, data: object, where: str) -> ConditionConfig:
+def _published_boxes(conditional_key: object, data: object, where: str) -> BoxCondition:
     if conditional_key not in BOX_KEYS:
         raise ConfigError(
             f"{where}: conditional_key {shorten(conditional_key)} is unknown; known are {', '.join(BOX_KEYS)}."

@@ -8,13 +8,11 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
-from ..conditioning import BoxFormat
-from ..conditioning.config import MAP_KINDS
-from ..conditioning.vocabularies import VOCABULARIES
+from ..conditioning import MapCondition, SegmentationCondition, WordCondition
 from ..errors import CheckpointError, ConfigError, TokensError, UnsupportedCheckpointError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModelConfig
-from ..text import shorten, shorten_text
+from ..text import shorten_text
 
 WEIGHT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -61,63 +59,35 @@ def check_agreement(disagreements: Iterable[str], where: str, name: str, advice:
 def check_condition(config: TransformerConfig, where: str) -> None:
     """Raise ConfigError if the condition or the grid of `config`, which is from `where`, does not fit its sizes."""
     condition, (height, width) = config.condition, config.grid
-    tokens = {
-        "sos_token": condition.sos_token,
-        "num_classes - 1": condition.num_classes - 1 if condition.kind == "class" else 0,
-        "null_label": condition.null_label or 0,
-        "num_codes - 1": condition.num_codes - 1,
-        "boxes: num_tokens - 1": condition.boxes.num_tokens - 1 if condition.boxes else 0,
-        "boxes: the last object": _last_object_token(condition.boxes) if condition.boxes else 0,
-    }
-    for field, token in tokens.items():
-        if token >= config.vocab_size:
-            raise ConfigError(f"{where}: condition: {field} {token} is not below vocab_size {config.vocab_size}.")
-    if condition.vocabulary and condition.vocabulary not in VOCABULARIES:
+    try:
+        condition.check(config.vocab_size)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: condition: {error}") from error
+    if condition.num_cond_tokens != config.cond_vocab_size:
         raise ConfigError(
-            f"{where}: condition: there is no vocabulary {shorten(condition.vocabulary)}; "
-            f"known are {', '.join(VOCABULARIES)}."
+            f"{where}: cond_vocab_size is {config.cond_vocab_size}, and the condition has {condition.num_cond_tokens} "
+            "tokens that are no codes."
         )
-    if condition.names and len(condition.names) != condition.num_labels:
-        raise ConfigError(f"{where}: condition: {len(condition.names)} class_names for {condition.num_labels} classes.")
-    _check_words(config, where)
-    if condition.kind == "coordinates" and not (condition.num_codes and condition.down_factor):
-        raise ConfigError(f"{where}: condition: coordinates need num_codes and down_factor of 1 or more.")
+    if isinstance(condition, WordCondition) and config.n_unmasked > condition.max_words:
+        raise ConfigError(
+            f"{where}: n_unmasked {config.n_unmasked} reaches beyond the {condition.max_words} tokens of the prompt."
+        )
     length = condition.length(height, width)
     if not 0 < length + height * width - 1 <= config.block_size:  # the last cell is never read
         raise ConfigError(
             f"{where}: a grid of {height} x {width} after {length} tokens of condition does not fit block_size "
             f"{config.block_size}."
         )
-    if (condition.kind == "boxes") != (condition.boxes is not None):
-        raise ConfigError(f"{where}: condition: boxes belong to the kind boxes, and the kind is {condition.kind}.")
-
-
-def _check_words(config: TransformerConfig, where: str) -> None:
-    """Raise ConfigError unless there is a word list where it is needed, and an embedding for each of its tokens."""
-    condition = config.condition
-    if (condition.kind == "words") != (condition.word_list is not None and condition.max_words > 0):
-        raise ConfigError(
-            f"{where}: condition: word_list and max_words belong to the kind words, and the kind is {condition.kind}."
-        )
-    if condition.num_cond_tokens != config.cond_vocab_size:
-        raise ConfigError(
-            f"{where}: cond_vocab_size is {config.cond_vocab_size}, and the condition has {condition.num_cond_tokens} "
-            "tokens that are no codes."
-        )
-    if config.n_unmasked > condition.max_words > 0:
-        raise ConfigError(
-            f"{where}: n_unmasked {config.n_unmasked} reaches beyond the {condition.max_words} tokens of the prompt."
-        )
 
 
 def check_cond_stage(config: TransformerConfig, cond_stage: VQModelConfig, where: str) -> None:
     """Raise ConfigError or TokensError if the maps of `config`, which is from `where`, are not those of their VQGAN."""
     condition, (height, width) = config.condition, config.grid
-    if condition.kind not in MAP_KINDS:
+    if not isinstance(condition, MapCondition):
         raise ConfigError(
             f"{where}: the weights hold a VQGAN for maps (cond_stage_model), and the condition is {condition.kind}."
         )
-    if condition.kind == "segmentation" and condition.num_classes != cond_stage.in_channels:
+    if isinstance(condition, SegmentationCondition) and condition.num_classes != cond_stage.in_channels:
         raise ConfigError(
             f"{where}: condition: {condition.num_classes} classes, and the VQGAN of the maps reads "
             f"{cond_stage.in_channels} channels."
@@ -133,12 +103,6 @@ def check_cond_stage(config: TransformerConfig, cond_stage: VQModelConfig, where
             f"{where}: condition: maps of downsample_cond_size {condition.downsample_cond_size} are {tokens} tokens, "
             f"which do not fit block_size {config.block_size}."
         )
-
-
-def _last_object_token(boxes: BoxFormat) -> int:
-    """Number of the class that comes last, with every flag that the format tells."""
-    flags = 0b0001 * boxes.use_group_parameter + 0b1110 * boxes.use_additional_parameters
-    return boxes.num_classes * (1 + flags) - 1
 
 
 def _refuse(complaint: str, items: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..conditioning import MAP_KINDS, Box, Condition, get_condition
+from ..conditioning import Box, Condition, ImageCondition, SegmentationCondition, get_condition
 from ..conditioning.build import check_kind
 from ..conditioning.depth import depth_from_picture
 from ..conditioning.labels import find_labels
@@ -46,7 +46,7 @@ def read_condition(options: argparse.Namespace, transformer: Transformer, size_p
     told = {name for name in names if getattr(options, name) is not None}
     check_told(transformer, told)  # this and the kind before a file is read
     check_kind(config, told)
-    if options.segmentation is not None:
+    if options.segmentation is not None and isinstance(config, SegmentationCondition):
         name = options.palette or config.vocabulary
         if not name:
             raise ConditionError("The model does not say which labels it knows. Name them with --palette.")
@@ -64,14 +64,14 @@ def check_told(transformer: Transformer, told: set[str]) -> None:
     """Raise ConditionError if the transformer has to be told what none of the options in `told` tells."""
     config = transformer.config.condition
     needs_text = transformer.config.context_dim is not None and not config.null_context
-    if needs_text or config.kind == "image":
+    if needs_text or isinstance(config, ImageCondition):
         missing = "the vectors of a text encoder (context)" if needs_text else "a picture (image)"
         raise ConditionError(
             f"The model draws by {missing}, for which this command has no option: use the nodes, or get_condition in "
             "Python."
         )
-    if config.kind in ("boxes", *MAP_KINDS) and config.kind not in told:
-        raise ConditionError(f"The model draws by {config.kind} and was given none. Give it --{config.kind}.")
+    if config.is_required and config.arguments[0] not in told:
+        raise ConditionError(f"The model draws by {config.kind} and was given none. Give it --{config.arguments[0]}.")
 
 
 def read_boxes(path: Path, transformer: Transformer) -> list[Box]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from ..checkpoints import Checkpoint, TransformerPlan, VQGANPlan, plan_transformer, plan_vqgan, read_checkpoint
 from ..checkpoints import weights_file as find_weights
 from ..checkpoints.containers import identify_container
 from ..checkpoints.detect_transformer import transformer_disagreements
 from ..checkpoints.keymaps import ANCHORS
+from ..checkpoints.metadata import config_to_dict
 from ..checkpoints.parts import holds, take_part
 from ..checkpoints.upstream_transformer import NET2NET_TARGETS, net2net_config
 from ..checkpoints.yaml_file import read_yaml
-from ..conditioning import WordList
+from ..conditioning import WordCondition, WordList
 from ..configs import PUBLISHED, preset_names
 from ..errors import TamingError
 from ..text import shorten_text
@@ -117,8 +117,8 @@ def print_presets(checkpoint: Checkpoint) -> None:
 def print_plan(title: str, plan: TransformerPlan | VQGANPlan) -> None:
     parameters = sum(tensor.numel() for tensor in plan.state_dict.values())
     print(f"{title}: loads, {parameters:,} parameters")
-    values = asdict(plan.config)
-    if isinstance(plan, TransformerPlan) and plan.config.condition.word_list is not None:
+    values = config_to_dict(plan.config)
+    if isinstance(plan, TransformerPlan) and isinstance(plan.config.condition, WordCondition):
         values["condition"]["word_list"] = describe_words(plan.config.condition.word_list)
     print_fields(values)
 

@@ -82,6 +82,12 @@ class BoxFormat:
         return self.num_tokens - 1
 
     @property
+    def largest_object_token(self) -> int:
+        """The class that comes last, with every flag that the format tells."""
+        flags = 0b0001 * self.use_group_parameter + 0b1110 * self.use_additional_parameters
+        return self.num_classes * (1 + flags) - 1
+
+    @property
     def num_sections(self) -> int:
         """Places on each axis; a place token is a cell of their square grid, in raster order."""
         return math.isqrt(self.num_tokens)

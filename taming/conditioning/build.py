@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -15,12 +15,20 @@ from ..errors import ConditionError
 from ..text import shorten
 from .boxes import Box, shuffle_boxes
 from .condition import Condition
-from .config import MAP_KINDS, ConditionConfig
+from .kinds import (
+    BoxCondition,
+    ClassCondition,
+    ConditionConfig,
+    CoordinateCondition,
+    MapCondition,
+    Unconditional,
+    WordCondition,
+)
 from .labels import Labels, find_labels, known_labels
-from .maps import encode_map, map_pixels
+from .maps import encode_map
 from .prefix import BoxPrefix, CoordinatePrefix, FixedPrefix, MapPrefix, Prefix, coordinate_tokens
 from .prompts import encode_prompts, label_prompts, report_prompt
-from .token_model import TokenModel
+from .token_model import MapEncoder, TokenModel
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +82,13 @@ def get_condition(
     }
     check_kind(config, {name for name, value in given.items() if value is not None})
     _check_types(given | {"context": context}, batch_size)
-    if config.kind == "words" and label is not None:
+    if label is not None and isinstance(config, WordCondition):
         given["prompt"] = label_prompts(config, label)
-    prefix = PREFIXES[config.kind](transformer, given[ARGUMENTS[config.kind][0]])
+    prefix = _make_prefix(transformer, config, given)
     null_prefix = prefix if config.null_context else None
     null = config.null_tokens(transformer.config.vocab_size)
-    if negative is not None:
-        null_prefix = _word_prefix(transformer, negative)
+    if negative is not None and isinstance(config, WordCondition):
+        null_prefix = _word_prefix(config, transformer.config.vocab_size, negative)
         prefix, null_prefix = _of_one_size(prefix, null_prefix)
     elif null is not None:
         null_prefix = FixedPrefix(torch.tensor([null])).expand(prefix.batch_size)
@@ -90,31 +98,46 @@ def get_condition(
     return condition if batch_size is None else condition.expand(batch_size)
 
 
-def _map_prefix(transformer: TokenModel, value: Tensor | None) -> Prefix:
-    config, stage = transformer.config.condition, transformer.cond_stage
-    assert value is not None  # check_kind
+def _make_prefix(transformer: TokenModel, config: ConditionConfig, given: Mapping[str, Any]) -> Prefix:
+    """The prefix of the condition `config` of `transformer` from the arguments `given`, which `check_kind` has seen."""
+    vocab_size = transformer.config.vocab_size
+    match config:
+        case Unconditional():
+            return FixedPrefix(torch.tensor([[config.sos_token]]))
+        case ClassCondition():
+            return _class_prefix(config, vocab_size, given["label"])
+        case WordCondition():
+            return _word_prefix(config, vocab_size, given["prompt"])
+        case CoordinateCondition():
+            return _coordinate_prefix(config, vocab_size, given["coordinates"])
+        case BoxCondition():
+            return _box_prefix(config, given["boxes"])
+        case MapCondition():
+            return _map_prefix(config, transformer.cond_stage, given[config.kind])
+        case _:
+            raise TypeError(f"{type(config).__name__} is no kind of condition that has a prefix.")
+
+
+def _map_prefix(config: MapCondition, stage: MapEncoder | None, value: Tensor) -> Prefix:
     if stage is None:
         raise ConditionError(
             "This transformer reads maps as tokens and came without the VQGAN that makes them (cond_stage_model). "
             "Load it from its whole checkpoint."
         )
     with torch.no_grad():
-        return encode_map(config, stage, map_pixels(config, value))
+        return encode_map(config, stage, config.map_pixels(value))
 
 
-def _class_prefix(transformer: TokenModel, label: Labels | None) -> Prefix:
-    config = transformer.config.condition
+def _class_prefix(config: ClassCondition, vocab_size: int, label: Labels | None) -> Prefix:
     if label is None and config.null_label is None:
         raise ConditionError(
-            f"This transformer draws classes and was given no label. "
-            f"{known_labels(config, transformer.config.vocab_size)}"
+            f"This transformer draws classes and was given no label. {known_labels(config, vocab_size)}"
         )
-    tokens = [config.null_label] if label is None else find_labels(config, transformer.config.vocab_size, label)
+    tokens = [config.null_label] if label is None else find_labels(config, vocab_size, label)
     return FixedPrefix(torch.tensor(tokens, dtype=torch.int64)[:, None])  # (B, 1)
 
 
-def _word_prefix(transformer: TokenModel, prompt: Prompts | None) -> Prefix:
-    config, vocab_size = transformer.config.condition, transformer.config.vocab_size
+def _word_prefix(config: WordCondition, vocab_size: int, prompt: Prompts | None) -> Prefix:
     prompts = [prompt or ""] if prompt is None or isinstance(prompt, str) else list(prompt)
     if not prompts:
         raise ConditionError("The list of prompts is empty. Give one for all pictures, or one for each.")
@@ -134,20 +157,13 @@ def _of_one_size(prefix: Prefix, null_prefix: Prefix) -> tuple[Prefix, Prefix]:
     return prefix.expand(size), null_prefix.expand(size)
 
 
-def _start_prefix(transformer: TokenModel, nothing: None) -> Prefix:
-    return FixedPrefix(torch.tensor([[transformer.config.condition.sos_token]]))
-
-
-def _coordinate_prefix(transformer: TokenModel, coordinates: Tensor | None) -> Prefix:
-    config, vocab_size = transformer.config.condition, transformer.config.vocab_size
+def _coordinate_prefix(config: CoordinateCondition, vocab_size: int, coordinates: Tensor | None) -> Prefix:
     if coordinates is None:
         return CoordinatePrefix(1, config.num_codes, config.down_factor, vocab_size)
     return MapPrefix(coordinate_tokens(coordinates, config.num_codes, config.down_factor, vocab_size))
 
 
-def _box_prefix(transformer: TokenModel, boxes: Layouts | None) -> Prefix:
-    config = transformer.config.condition
-    assert boxes is not None and config.boxes is not None  # check_kind; check_condition
+def _box_prefix(config: BoxCondition, boxes: Layouts) -> Prefix:
     limit = config.boxes.max_objects
     layouts = _as_layouts(boxes)
     # The models were trained on shuffled boxes: whatever order they come in must not matter to how they are read.
@@ -175,23 +191,6 @@ def _as_layouts(boxes: Layouts) -> list[Sequence[Box]]:
     return [layout for layout in entries if isinstance(layout, Sequence)]
 
 
-# What each kind takes; the first is what its prefix is made of.
-ARGUMENTS: dict[str, tuple[str, ...]] = {
-    "unconditional": ("label",),
-    "class": ("label",),
-    "words": ("prompt", "negative", "label"),
-    **{kind: (kind,) for kind in ("coordinates", "boxes", *MAP_KINDS)},
-}
-PREFIXES: dict[str, Callable[[TokenModel, Any], Prefix]] = {
-    "unconditional": _start_prefix,
-    "class": _class_prefix,
-    "words": _word_prefix,
-    "coordinates": _coordinate_prefix,
-    "boxes": _box_prefix,
-    **dict.fromkeys(MAP_KINDS, _map_prefix),
-}
-
-
 _GIVEN = {
     "label": "A label was",
     "prompt": "A prompt was",
@@ -206,18 +205,19 @@ _GIVEN = {
 
 def check_kind(config: ConditionConfig, given: set[str]) -> None:
     """Raise ConditionError unless the arguments of `get_condition` that are `given` are those that the model needs."""
-    wanted = ARGUMENTS[config.kind][0]
-    wrong = sorted(given - set(ARGUMENTS[config.kind] if config.kind != "unconditional" else ()))
-    if {"prompt", "label"} <= given and config.kind == "words":
+    wrong = sorted(given - set(config.arguments))
+    if {"prompt", "label"} <= given & set(config.arguments):
         raise ConditionError("A label is a prompt to this transformer, and both were given. Leave one of them out.")
     if wrong:
-        trained = "without a condition" if config.kind == "unconditional" else f"to be told its {wanted}"
+        trained = f"to be told its {config.arguments[0]}" if config.arguments else "without a condition"
         raise ConditionError(
             f"{_GIVEN[wrong[0]]} given to a transformer that was trained {trained}. Leave that out, or load another "
             "model."
         )
-    if wanted not in given and config.kind in ("boxes", *MAP_KINDS):
-        raise ConditionError(f"This transformer draws by {config.kind} and was given none. Give it {wanted}=...")
+    if config.is_required and config.arguments[0] not in given:
+        raise ConditionError(
+            f"This transformer draws by {config.kind} and was given none. Give it {config.arguments[0]}=..."
+        )
 
 
 def _check_types(given: dict[str, Any], batch_size: int | None) -> None:

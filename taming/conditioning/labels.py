@@ -12,7 +12,7 @@ from typing import SupportsIndex
 from ..errors import ConditionError
 from ..text import shorten
 from ..user_text import split_pieces, unquote
-from .config import ConditionConfig
+from .kinds import ConditionConfig
 from .vocabularies import Vocabulary
 
 _NAMES_SHOWN = 30

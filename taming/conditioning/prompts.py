@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConditionError
-from .config import ConditionConfig
+from .kinds import WordCondition
 from .labels import Labels, known_labels, label_number, quote_label, split_labels
 from .words import NULL, PAD, ParsedPrompt, WordList
 
@@ -18,12 +18,11 @@ _SHOWN = 8  # words in a message
 log = logging.getLogger(__name__)
 
 
-def encode_prompts(config: ConditionConfig, vocab_size: int, prompts: Sequence[str | None]) -> Tensor:
+def encode_prompts(config: WordCondition, vocab_size: int, prompts: Sequence[str | None]) -> Tensor:
     """The tokens of `prompts`, (B, max_words) int64, for a transformer of `vocab_size` codes.
 
     A prompt that is None, empty, or has no word that the transformer knows is the null prompt.
     """
-    assert config.word_list is not None  # check_condition
     rows = []
     for prompt in prompts:
         tokens = config.word_list.parse(prompt or "", config.max_words).tokens or (NULL,)
@@ -31,15 +30,14 @@ def encode_prompts(config: ConditionConfig, vocab_size: int, prompts: Sequence[s
     return torch.tensor(rows) + vocab_size
 
 
-def report_prompt(config: ConditionConfig, prompt: str) -> None:
+def report_prompt(config: WordCondition, prompt: str) -> None:
     """Say in the log what of `prompt` the transformer does not read, and why."""
-    assert config.word_list is not None  # check_condition
     parsed = config.word_list.parse(prompt, config.max_words)
     for message in _complaints(config.word_list, parsed, config.max_words):
         log.warning("%s", message)
 
 
-def label_prompts(config: ConditionConfig, label: Labels) -> list[str]:
+def label_prompts(config: WordCondition, label: Labels) -> list[str]:
     """The prompts that `label` stands for: those of the classes that it names, else the label itself.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..configs.sampling import SamplingOptions
 from ..modules.kv_cache import KVCache
 from ..modules.quantizers import Quantized
-from .config import ConditionConfig
+from .kinds import ConditionConfig
 
 
 class TokenModelConfig(Protocol):

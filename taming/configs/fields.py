@@ -27,7 +27,8 @@ def config_from_dict(cls: type[Config], values: object, where: str) -> Config:
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: expected the fields of a {cls.__name__}, found {shorten(values)}.")
-    hints = get_type_hints(cls)
+    types = get_type_hints(cls)
+    hints = {field.name: types[field.name] for field in fields(cls) if field.init}
     check_names(values, hints, where)
     missing = [name for name in required_names(cls) if name not in values]
     if missing:
@@ -73,7 +74,8 @@ def convert(value: Any, hint: Any, least: int, where: str) -> Any:
     if origin in (Union, UnionType):
         return None if value is None else convert(value, without_none(hint), least, where)
     if is_dataclass(hint) and isinstance(hint, type):
-        return config_from_dict(hint, value, where)
+        read = getattr(hint, "from_dict", None)  # of a sum type, which picks the class of its case
+        return config_from_dict(hint, value, where) if read is None else read(value, where)
     if origin is tuple:
         size = None if args[-1] is Ellipsis else len(args)
         if not isinstance(value, list | tuple) or size not in (None, len(value)):

@@ -1,13 +1,11 @@
 """Whole models: the tokenizer and the transformer over its tokens."""
 
-from ..conditioning import ConditionConfig
 from .precision import PRECISIONS, Precision, prepare_for_sampling
 from .transformer import Transformer, TransformerConfig
 from .vqgan import VQModel, VQModelConfig
 
 __all__ = [
     "PRECISIONS",
-    "ConditionConfig",
     "Precision",
     "Transformer",
     "TransformerConfig",

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from torch import Tensor, nn
 
-from ..conditioning import Condition, ConditionConfig
+from ..conditioning import Condition, ConditionConfig, Unconditional
 from ..errors import ConfigError
 from ..modules.acceleration import accelerate_gpt
 from ..modules.gpt import GPT, GPTConfig
@@ -21,7 +21,7 @@ class TransformerConfig(GPTConfig):
 
     grid: tuple[int, int] = (16, 16)  # (h, w) tokens it was trained on
     order: tuple[int, ...] = ()  # cells of that grid in the order that it reads them; empty = row by row
-    condition: ConditionConfig = ConditionConfig()
+    condition: ConditionConfig = Unconditional()
     recommended: SamplingOptions | None = None  # settings that it draws best with; see `recommended_options`
 
     def __post_init__(self) -> None:

@@ -27,4 +27,4 @@ def places_drawn(start: int, length: int, side: int, condition: ConditionConfig)
 
 
 def _middle(side: int, condition: ConditionConfig) -> int:
-    return (side - (condition.kind == "boxes")) // 2
+    return (side - (condition.is_first_middle)) // 2

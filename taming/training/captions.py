@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ..conditioning import ConditionConfig, Word, WordList
+from ..conditioning import Word, WordCondition, WordList
 from ..conditioning.function_words import function_word, split_words, stems
 from ..conditioning.words import FIRST_WORD, PAD
 from ..data import Dataset
@@ -57,14 +57,13 @@ def make_word_list(captions: Iterable[str]) -> WordList:
 
 
 def drop_words(
-    prefix: Tensor, condition: ConditionConfig, vocab_size: int, rate: float, generator: torch.Generator
+    prefix: Tensor, condition: WordCondition, vocab_size: int, rate: float, generator: torch.Generator
 ) -> Tensor:
     """Leave words of prompts `prefix`, (B, max_words), out at random, so that the model learns to read short ones.
 
     Each prompt has a rate of its own, from 0 to twice `rate`. A noun takes its modifiers along; modifiers may also go
     alone. A prompt that loses all of its words becomes the null prompt.
     """
-    assert condition.word_list is not None
     numbers = prefix - vocab_size
     is_word = numbers >= FIRST_WORD
     is_modifier = is_word & torch.isin(numbers, torch.tensor(sorted(condition.word_list.modifiers)))

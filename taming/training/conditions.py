@@ -7,7 +7,20 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..conditioning import MAP_KINDS, BoxFormat, ConditionConfig, read_word_list
+from ..conditioning import (
+    KINDS,
+    BoxCondition,
+    BoxFormat,
+    ClassCondition,
+    ConditionConfig,
+    CoordinateCondition,
+    DepthCondition,
+    MapCondition,
+    SegmentationCondition,
+    Unconditional,
+    WordCondition,
+    read_word_list,
+)
 from ..errors import ConfigError
 from ..models.transformer import TransformerConfig
 from ..models.vqgan import VQModel
@@ -26,32 +39,38 @@ def make_condition_config(
     """
     class_names = data.training.class_names
     kind = settings.kind if settings.kind != "auto" else ("class" if class_names else "unconditional")
-    if (kind in MAP_KINDS) != (stage is not None):
+    if issubclass(KINDS[kind], MapCondition) != (stage is not None):
         raise ConfigError(
             f"condition.kind is {kind} and condition.stage is {settings.stage!r}: maps need the checkpoint of a VQGAN "
             "that makes tokens of them, and nothing else does."
         )
-    if kind == "class" and not class_names:
-        raise ConfigError("condition.kind is class, and the data has no labels. Set data.labels, or another kind.")
-    if kind == "class":
-        count = len(class_names)
-        return ConditionConfig(kind="class", num_classes=count, class_names=class_names, null_label=count)
-    if kind == "words":
-        return _words_config(settings, data)
-    if kind == "segmentation":
-        assert stage is not None
-        return ConditionConfig(kind=kind, num_classes=stage.config.in_channels, vocabulary=settings.vocabulary)
-    if kind == "boxes":
-        if not data.box_names:
-            raise ConfigError("condition.kind is boxes, and the data has none. Set data.boxes, or data.has_maps.")
-        boxes = BoxFormat(len(data.box_names), vocab, settings.max_objects, settings.center_points)
-        return ConditionConfig(kind=kind, class_names=data.box_names, boxes=boxes)
-    if kind == "coordinates":
-        return ConditionConfig(kind=kind, num_codes=settings.num_codes, down_factor=first_stage.factor)
-    return ConditionConfig(kind=kind)
+    match kind:
+        case "unconditional":
+            return Unconditional()
+        case "class":
+            if not class_names:
+                raise ConfigError(
+                    "condition.kind is class, and the data has no labels. Set data.labels, or another kind."
+                )
+            count = len(class_names)
+            return ClassCondition(num_classes=count, class_names=class_names, null_label=count)
+        case "words":
+            return _words_config(settings, data)
+        case "segmentation":
+            assert stage is not None
+            return SegmentationCondition(num_classes=stage.config.in_channels, vocabulary=settings.vocabulary)
+        case "depth":
+            return DepthCondition()
+        case "boxes":
+            if not data.box_names:
+                raise ConfigError("condition.kind is boxes, and the data has none. Set data.boxes, or data.has_maps.")
+            boxes = BoxFormat(len(data.box_names), vocab, settings.max_objects, settings.center_points)
+            return BoxCondition(boxes, class_names=data.box_names)
+        case "coordinates":
+            return CoordinateCondition(num_codes=settings.num_codes, down_factor=first_stage.factor)
 
 
-def _words_config(settings: ConditionSettings, data: Data) -> ConditionConfig:
+def _words_config(settings: ConditionSettings, data: Data) -> WordCondition:
     captions, vocabulary = collect_captions(data.training), settings.vocabulary or "captions"
     word_list = make_word_list(captions) if vocabulary == "captions" else read_word_list(vocabulary)
     prompts = settings.class_prompts
@@ -60,8 +79,7 @@ def _words_config(settings: ConditionSettings, data: Data) -> ConditionConfig:
     for name in prompts:
         if not isinstance(name, str) and type(name) is not int:  # as YAML reads `on`
             raise ConfigError(f"condition.class_prompts: YAML reads a name as {name!r}. Put it in quotes.")
-    return ConditionConfig(
-        kind="words",
+    return WordCondition(
         word_list=word_list,
         max_words=settings.max_words,
         class_names=tuple(map(str, prompts)),
@@ -75,7 +93,7 @@ def with_condition(config: TransformerConfig, condition: ConditionConfig) -> Tra
     Raises: ConfigError if the recipe gives other numbers than follow from the condition.
     """
     follows = {"cond_vocab_size": condition.num_cond_tokens}
-    if condition.kind == "words":
+    if isinstance(condition, WordCondition):
         follows["n_unmasked"] = condition.max_words
     for name, value in follows.items():
         if getattr(config, name) not in (0, value):

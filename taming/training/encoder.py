@@ -8,7 +8,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..conditioning import Box, ConditionConfig, coordinate_tokens, encode_boxes, encode_map, encode_prompts, map_pixels
+from ..conditioning import (
+    Box,
+    BoxCondition,
+    BoxFormat,
+    ClassCondition,
+    ConditionConfig,
+    CoordinateCondition,
+    DepthCondition,
+    MapCondition,
+    SegmentationCondition,
+    Unconditional,
+    WordCondition,
+    coordinate_tokens,
+    encode_boxes,
+    encode_map,
+    encode_prompts,
+)
 from ..data import Sample
 from ..errors import TamingError
 from ..models.vqgan import VQModel
@@ -33,26 +49,32 @@ class PictureReader:
 
     def prefix(self, samples: Sequence[Sample]) -> Tensor:
         """What the transformer is told of `samples`, (B, S) int64."""
-        match self.config.kind:
-            case "unconditional":
-                return torch.full((len(samples), 1), self.config.sos_token)
-            case "class":
+        config = self.config
+        match config:
+            case Unconditional():
+                return torch.full((len(samples), 1), config.sos_token)
+            case ClassCondition():
                 return torch.tensor([[self._told(sample.label)] for sample in samples])
-            case "words":  # a picture without a caption has the null prompt
-                return encode_prompts(self.config, self.vocab_size, [sample.caption for sample in samples])
-            case "boxes":
-                return torch.tensor([self._box_tokens(sample) for sample in samples])
-            case "coordinates":
+            case WordCondition():  # a picture without a caption has the null prompt
+                return encode_prompts(config, self.vocab_size, [sample.caption for sample in samples])
+            case BoxCondition():
+                return torch.tensor([_box_tokens(config.boxes, sample) for sample in samples])
+            case CoordinateCondition():
                 maps = torch.from_numpy(np.stack([coordinates(sample) for sample in samples]))  # (B, H, W)
-                codes, factor = self.config.num_codes, self.config.down_factor
+                codes, factor = config.num_codes, config.down_factor
                 return coordinate_tokens(maps, codes, factor, codes).flatten(1)  # (B, h * w)
-            case "segmentation":
-                maps = np.stack([self._told(sample.segmentation) for sample in samples])
+            case SegmentationCondition():
+                return self._map_tokens(config, [self._told(sample.segmentation) for sample in samples])
+            case DepthCondition():
+                return self._map_tokens(config, [self._told(sample.depth) for sample in samples])
             case _:
-                maps = np.stack([self._told(sample.depth) for sample in samples])
+                raise TypeError(f"Training samples hold nothing for a {type(config).__name__}.")
+
+    def _map_tokens(self, config: MapCondition, maps: Sequence[np.ndarray]) -> Tensor:
+        """Tokens (B, h * w) of maps, each (H, W)."""
         assert self.stage is not None
-        pixels = map_pixels(self.config, torch.from_numpy(maps).to(self._device))  # (B, C, H, W)
-        return encode_map(self.config, self.stage, pixels).tokens.flatten(1)  # (B, h * w)
+        pixels = config.map_pixels(torch.from_numpy(np.stack(maps)).to(self._device))  # (B, C, H, W)
+        return encode_map(config, self.stage, pixels).tokens.flatten(1)  # (B, h * w)
 
     @property
     def _device(self) -> torch.device:
@@ -66,10 +88,10 @@ class PictureReader:
             )
         return value
 
-    def _box_tokens(self, sample: Sample) -> list[int]:
-        assert self.config.boxes is not None
-        layout = [Box(box.label, box.x, box.y, box.width, box.height) for box in sample.boxes]
-        return encode_boxes(self.config.boxes, layout, sample.crop, sample.is_flipped)
+
+def _box_tokens(format: BoxFormat, sample: Sample) -> list[int]:
+    layout = [Box(box.label, box.x, box.y, box.width, box.height) for box in sample.boxes]
+    return encode_boxes(format, layout, sample.crop, sample.is_flipped)
 
 
 def coordinates(sample: Sample) -> np.ndarray:

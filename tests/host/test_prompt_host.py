@@ -9,7 +9,7 @@ import pytest
 
 from devtools.live_server import LiveServer, Run
 from prompts import TRANSFORMER, Prompt, node, pixels
-from taming.models import ConditionConfig
+from taming.conditioning import Unconditional
 from training_prompts import SAMPLING, fresh, recipe, tokenizer
 from word_models import SIDE, word_model, write_captioned, write_word_model
 from workflow_models import TRAINED_PX
@@ -23,7 +23,7 @@ def worded(server: LiveServer) -> LiveServer:
     """The server with a random model that reads the words of scenes, one that reads vectors, and captioned pictures."""
     folder = server.base / "models" / "taming_transformers"
     write_word_model(folder)
-    write_word_model(folder, "vectors", word_model(ConditionConfig(null_context=True), context_dim=8))
+    write_word_model(folder, "vectors", word_model(Unconditional(null_context=True), context_dim=8))
     write_captioned(server.base / "input" / FOLDER)
     return server
 

@@ -16,7 +16,8 @@ from devtools.live_server import LiveServer
 from prompts import TRANSFORMER, Prompt, node, pixels
 from published import vqgan_weights
 from taming.checkpoints import load_vqgan, save_checkpoint
-from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.conditioning import Unconditional
+from taming.models import Transformer, TransformerConfig
 from training_prompts import SAMPLING, fresh, recipe, tokenizer
 from workflow_models import TRAINED_PX
 
@@ -83,7 +84,7 @@ def write_transformer(server: LiveServer, name: str, null_context: bool) -> None
     first_stage = folder / f"{name}_vqgan.safetensors"
     save_file(vqgan_weights(), first_stage)
     save_checkpoint(load_vqgan(first_stage), first_stage)
-    condition = ConditionConfig(null_context=null_context)
+    condition = Unconditional(null_context=null_context)
     sizes = {"vocab_size": 24, "block_size": SIDE**2, "n_layer": 1, "n_head": 2, "n_embd": 16, "grid": (SIDE, SIDE)}
     model = Transformer(TransformerConfig(**sizes, context_dim=OTHER_WIDTH, condition=condition))
     save_checkpoint(model, folder / f"{name}.safetensors", first_stage=first_stage)

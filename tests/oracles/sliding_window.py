@@ -3,18 +3,29 @@
 import torch
 from torch import Tensor, nn
 
-from taming.conditioning import Box, BoxFormat, Condition, MapPrefix, Window, get_condition
-from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.conditioning import (
+    Box,
+    BoxCondition,
+    BoxFormat,
+    ClassCondition,
+    Condition,
+    CoordinateCondition,
+    MapPrefix,
+    SegmentationCondition,
+    Window,
+    get_condition,
+)
+from taming.models import Transformer, TransformerConfig
 from taming.sampling import SamplingOptions, sample_next
 from taming.sampling.seeds import CellNoise
 
 CODES = 24
 BOXES = BoxFormat(num_classes=5, num_tokens=CODES, max_objects=3)
 CONDITIONS = {
-    "class": ConditionConfig("class", num_classes=6, null_label=6),
-    "segmentation": ConditionConfig("segmentation", num_classes=4),
-    "coordinates": ConditionConfig("coordinates", num_codes=CODES - 1, down_factor=2),
-    "boxes": ConditionConfig("boxes", boxes=BOXES),
+    "class": ClassCondition(num_classes=6, null_label=6),
+    "segmentation": SegmentationCondition(num_classes=4),
+    "coordinates": CoordinateCondition(num_codes=CODES - 1, down_factor=2),
+    "boxes": BoxCondition(boxes=BOXES),
 }
 LAYOUT = [Box(1, 0.1, 0.2, 0.5, 0.5), Box(4, 0.6, 0.0, 0.3, 0.9)]
 
@@ -49,11 +60,11 @@ def build(kind: str, window: tuple[int, int]) -> Transformer:
 
 
 def condition_for(transformer: Transformer, grid: tuple[int, int], batch: int) -> Condition:
-    kind = transformer.config.condition.kind
-    if kind == "segmentation":
+    config = transformer.config.condition
+    if isinstance(config, SegmentationCondition):
         tokens = torch.randint(CODES, (batch, *grid), generator=torch.Generator().manual_seed(2))
         return Condition(transformer, MapPrefix(tokens), None, None)
-    given = {"class": {"label": list(range(batch))}, "coordinates": {}, "boxes": {"boxes": LAYOUT}}[kind]
+    given = {"class": {"label": list(range(batch))}, "coordinates": {}, "boxes": {"boxes": LAYOUT}}[config.kind]
     return get_condition(transformer, **given).expand(batch)
 
 
@@ -62,7 +73,7 @@ def draw_by_script(condition: Condition, indices: Tensor, known: Tensor, options
     """The scripts' loop: every cell sees its whole window, condition and all, in a forward pass of its own."""
     config = condition.transformer.config
     (window_height, window_width), (batch, height, width) = config.grid, indices.shape
-    rule = reference_scene if config.condition.kind == "boxes" else reference_conditional
+    rule = reference_scene if isinstance(config.condition, BoxCondition) else reference_conditional
     drawn, noise = indices.clone(), CellNoise(seed, range(batch), width, config.vocab_size, indices.device)
     for i in range(height):
         top, local_i = rule(i, height, window_height)

@@ -20,10 +20,19 @@ from parity import test_conditions_parity as conditions
 from parity import test_first_stages_parity as first_stages
 from taming.checkpoints import convert_checkpoint, load_transformer, load_vqgan
 from taming.checkpoints.detect_transformer import detect_transformer
+from taming.checkpoints.metadata import config_to_dict
 from taming.checkpoints.upstream_transformer import Net2NetConfig, net2net_config
 from taming.checkpoints.upstream_vqgan import vqgan_config
 from taming.checkpoints.yaml_file import read_yaml
-from taming.conditioning import Box, get_condition
+from taming.conditioning import (
+    Box,
+    BoxCondition,
+    ClassCondition,
+    CoordinateCondition,
+    DepthCondition,
+    SegmentationCondition,
+    get_condition,
+)
 from taming.configs import PUBLISHED, preset_names
 from taming.errors import TamingError
 from taming.models import Transformer, TransformerConfig, VQModel
@@ -207,8 +216,8 @@ def detected_at_full_size(described: Net2NetConfig, name: str) -> str:
     """What the published shapes alone tell, beside the published configuration."""
     with torch.device("meta"):
         weights = Transformer(described.transformer).state_dict()
-    found = dataclasses.asdict(detect_transformer(weights, name, described.cond_stage))
-    wanted = dataclasses.asdict(described.transformer)
+    found = config_to_dict(detect_transformer(weights, name, described.cond_stage))
+    wanted = config_to_dict(described.transformer)
     different = [key for key in wanted if found[key] != wanted[key] and not key.endswith("pdrop")]
     if not different:
         return "yes"
@@ -267,31 +276,35 @@ def compare_transformer(net: Any, ours: Transformer, vqgan: VQModel | None, expe
 
 def given_to(config: TransformerConfig) -> dict[str, Any]:
     """What `get_condition` is given for a picture of 256 px."""
-    kind, num_classes = config.condition.kind, config.condition.num_classes
     generator = torch.Generator().manual_seed(5)
-    if kind == "segmentation":
-        return {"segmentation": torch.randint(num_classes, (1, 256, 256), generator=generator)}
-    if kind == "depth":
-        return {"depth": torch.rand(1, 256, 256, generator=generator)}
-    return {"class": {"label": 207}, "boxes": {"boxes": BOXES}}.get(kind, {})
+    match config.condition:
+        case SegmentationCondition(num_classes=num_classes):
+            return {"segmentation": torch.randint(num_classes, (1, 256, 256), generator=generator)}
+        case DepthCondition():
+            return {"depth": torch.rand(1, 256, 256, generator=generator)}
+        case ClassCondition():
+            return {"label": 207}
+        case BoxCondition():
+            return {"boxes": BOXES}
+    return {}
 
 
 def condition_tokens(net: Any, ours: Transformer) -> Tensor:
     """What the reference's own stage makes of the same, (1, L)."""
-    config = ours.config
-    kind, given = config.condition.kind, given_to(config)
-    if kind == "segmentation":
-        maps = torch.nn.functional.one_hot(given["segmentation"], config.condition.num_classes)
-        return net.encode_to_c(maps.movedim(-1, 1).float())[1].view(1, -1)
-    if kind == "depth":
-        low, high = given["depth"].min(), given["depth"].max()
-        return net.encode_to_c((2 * (given["depth"] - low) / (high - low) - 1)[None])[1].view(1, -1)
-    if kind == "coordinates":
-        return net.encode_to_c((torch.arange(65536) / 65536).view(1, 1, 256, 256))[1].view(1, -1)
-    if kind == "class":
-        return net.encode_to_c(torch.tensor([given["label"]]))[1].view(1, -1)
-    if kind == "boxes":  # compared with the reference's builder in test_boxes_parity
-        return get_condition(ours, **given).prefix.at(conditions.whole(16))
+    config, given = ours.config, given_to(ours.config)
+    match config.condition:
+        case SegmentationCondition(num_classes=num_classes):
+            maps = torch.nn.functional.one_hot(given["segmentation"], num_classes)
+            return net.encode_to_c(maps.movedim(-1, 1).float())[1].view(1, -1)
+        case DepthCondition():
+            low, high = given["depth"].min(), given["depth"].max()
+            return net.encode_to_c((2 * (given["depth"] - low) / (high - low) - 1)[None])[1].view(1, -1)
+        case CoordinateCondition():
+            return net.encode_to_c((torch.arange(65536) / 65536).view(1, 1, 256, 256))[1].view(1, -1)
+        case ClassCondition():
+            return net.encode_to_c(torch.tensor([given["label"]]))[1].view(1, -1)
+        case BoxCondition():  # compared with the reference's builder in test_boxes_parity
+            return get_condition(ours, **given).prefix.at(conditions.whole(16))
     return torch.zeros(1, 1, dtype=torch.int64)
 
 

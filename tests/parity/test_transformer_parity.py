@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from taming.conditioning import ConditionConfig, get_condition
+from taming.conditioning import ClassCondition, Unconditional, get_condition
 from taming.models.transformer import Transformer, TransformerConfig
 from taming.sampling import SamplingOptions, filter_logits, generate
 
 SHAPE = {"vocab_size": 96, "block_size": 64, "n_layer": 3, "n_head": 4, "n_embd": 64}
-UNCONDITIONAL = ConditionConfig()
+UNCONDITIONAL = Unconditional()
 FIRST_STAGE = {
     "target": "taming.models.vqgan.VQModel",
     "params": {
@@ -67,7 +67,7 @@ def test_logits_equal_the_references(reference, n_unmasked):
 @pytest.mark.parametrize("seed", range(4))
 def test_greedy_tokens_equal_those_of_sample_with_past(reference, seed):
     gpt = reference_gpt(reference, seed)
-    condition = ConditionConfig("class", num_classes=10)
+    condition = ClassCondition(num_classes=10)
     labels = [3, 0, 9]
     expected = reference.sample_with_past(torch.tensor(labels)[:, None], gpt, steps=64, sample_logits=False)
     transformer = ours(gpt, condition)
@@ -94,7 +94,7 @@ def test_net2net_completes_half_an_image_as_we_do(reference, kind):
     c = net.encode_to_c(labels if kind == "class" else images)[1]
     expected = net.sample(z[:, :30], c, steps=34, sample=False)
 
-    config = ConditionConfig("class", num_classes=10) if kind == "class" else ConditionConfig(sos_token=5)
+    config = ClassCondition(num_classes=10) if kind == "class" else Unconditional(sos_token=5)
     transformer = ours(net.transformer, config)
     condition = get_condition(transformer, labels.tolist() if kind == "class" else None)
     known = torch.arange(64).view(1, 8, 8).expand(2, 8, 8) < 30

@@ -44,8 +44,9 @@ from benchmarks.token_rows import (
     names,
 )
 from taming import get_condition
+from taming.conditioning import ClassCondition
 from taming.configs.sampling import PLAIN as PLAIN_SAMPLING
-from taming.models import PRECISIONS, ConditionConfig, Transformer
+from taming.models import PRECISIONS, Transformer
 from taming.sampling.filters import sample_next
 
 
@@ -176,7 +177,7 @@ def test_gpt2_with_our_weights_draws_our_likeliest_tokens(tiny: Transformer):
 
 @pytest.fixture(scope="module")
 def drawer() -> Transformer:
-    return make_transformer(layers=1, heads=2, width=32, condition=ConditionConfig("class", num_classes=12))
+    return make_transformer(layers=1, heads=2, width=32, condition=ClassCondition(num_classes=12))
 
 
 def test_a_grid_counts_up_to_its_first_flip_whose_margin_is_told(drawer: Transformer):

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from taming.conditioning import get_condition
+from taming.conditioning import ClassCondition, ConditionConfig, Unconditional, get_condition
 from taming.errors import ConditionError
-from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.models import Transformer, TransformerConfig
 
 NAMES = ("alpine", "sunset_sea", "beach")
-NAMED = ConditionConfig("class", num_classes=3, class_names=NAMES, null_label=3)
+NAMED = ClassCondition(num_classes=3, class_names=NAMES, null_label=3)
 
 
 def build(condition: ConditionConfig = NAMED, context_dim: int | None = None) -> Transformer:
@@ -47,11 +47,11 @@ def test_a_label_is_a_name_a_number_or_several(label, tokens):
 
 
 def test_a_name_with_a_comma_is_one_label():
-    named = ConditionConfig("class", num_classes=2, class_names=("tench, Tinca tinca", "goldfish"))
+    named = ClassCondition(num_classes=2, class_names=("tench, Tinca tinca", "goldfish"))
     assert get_condition(build(named), "tench, tinca tinca").prefix.tokens.tolist() == [[0]]
 
 
-CASES = ConditionConfig("class", num_classes=5, class_names=("Cats", "cats", "Big_Dog", "7", "tench, Tinca tinca"))
+CASES = ClassCondition(num_classes=5, class_names=("Cats", "cats", "Big_Dog", "7", "tench, Tinca tinca"))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_number_or_a_list_that_names_no_class_is_refused(label):
 
 
 def test_line_breaks_and_quotes_part_what_a_name_with_a_comma_holds_together():
-    names = ConditionConfig("class", num_classes=3, class_names=("a", "b", "a, b"))
+    names = ClassCondition(num_classes=3, class_names=("a", "b", "a, b"))
     for label, tokens in {"a,b": [2], "a, b": [2], "a\nb": [0, 1], '"a", b': [0, 1], "b, a, b": [1, 2]}.items():
         assert get_condition(build(names), label).prefix.tokens[:, 0].tolist() == tokens
 
@@ -116,18 +116,18 @@ def test_a_near_miss_gets_a_suggestion():
 
 def test_without_names_the_range_is_told():
     with pytest.raises(ConditionError, match="use a number, 0 to 4"):
-        get_condition(build(ConditionConfig("class", num_classes=5)), "alpine")
+        get_condition(build(ClassCondition(num_classes=5)), "alpine")
     with pytest.raises(ConditionError, match="use a number, 0 to 7"):
-        get_condition(build(ConditionConfig("class")), 8)
+        get_condition(build(ClassCondition()), 8)
 
 
 def test_no_label_is_an_error_where_no_null_label_was_trained():
     with pytest.raises(ConditionError, match="no label"):
-        get_condition(build(ConditionConfig("class", num_classes=5)))
+        get_condition(build(ClassCondition(num_classes=5)))
 
 
 def test_an_unconditional_transformer_starts_with_its_start_token_and_takes_no_label():
-    transformer = build(ConditionConfig(sos_token=6))
+    transformer = build(Unconditional(sos_token=6))
     condition = get_condition(transformer, batch_size=3)
     assert condition.prefix.tokens.tolist() == [[6]] * 3
     assert condition.null_prefix is None and condition.transformer is transformer

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from taming.conditioning import Condition, get_condition
+from taming.conditioning import Condition, Unconditional, get_condition
 from taming.errors import TokensError
-from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.models import Transformer, TransformerConfig
 from taming.sampling import generate, item_seed
 from taming.sampling.edits import choose_cells, forget_cells, pad_cells
 
@@ -212,7 +212,7 @@ def test_padding_moves_nothing_and_adds_only_the_unknown(
 @pytest.fixture(scope="module")
 def condition() -> Condition:
     config = TransformerConfig(
-        vocab_size=32, block_size=20, n_layer=1, n_head=2, n_embd=16, grid=GRID, condition=ConditionConfig()
+        vocab_size=32, block_size=20, n_layer=1, n_head=2, n_embd=16, grid=GRID, condition=Unconditional()
     )
     transformer = Transformer(config).eval()
     for parameter in transformer.parameters():

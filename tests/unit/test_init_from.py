@@ -10,7 +10,7 @@ import torch
 from recipes import GPT, VQGAN, write_recipe
 from short_runs import all_pixels, make_task, read_state
 from taming.checkpoints import load_vqgan, save_checkpoint
-from taming.conditioning import ConditionConfig
+from taming.conditioning import ClassCondition, CoordinateCondition, Unconditional
 from taming.configs import config_from_dict
 from taming.data import SCENE_CLASSES, ArrayDataset, Subset
 from taming.errors import ConfigError, TamingError
@@ -25,9 +25,9 @@ from taming.training.tasks.init_from import start_transformer_from
 
 def save_transformer(folder, classes=0, **changes):
     """A transformer with random weights, told a class of so many, or nothing."""
-    condition = ConditionConfig()
+    condition = Unconditional()
     if classes:
-        condition = ConditionConfig(kind="class", num_classes=classes, null_label=classes)
+        condition = ClassCondition(num_classes=classes, null_label=classes)
     config = config_from_dict(TransformerConfig, {**GPT, **changes}, "model")
     model = Transformer(replace(config, condition=condition))
     model.init_weights(torch.Generator().manual_seed(1))
@@ -94,7 +94,7 @@ def test_a_transformer_told_the_same_starts_with_every_weight(run_folder, scenes
 
 def test_the_cells_of_a_grid_keep_their_positions_whatever_is_told_before_them(run_folder):
     source, file = save_transformer(run_folder)  # one token is told, and the cells follow from position 1 on
-    condition = ConditionConfig(kind="coordinates", num_codes=16, down_factor=4)  # one for each of 64 cells
+    condition = CoordinateCondition(num_codes=16, down_factor=4)  # one for each of 64 cells
     for block_size in (127, 140):
         config = config_from_dict(TransformerConfig, {**GPT, "block_size": block_size}, "model")
         model = Transformer(replace(config, condition=condition))

@@ -5,7 +5,7 @@ import torch
 
 from taming.checkpoints import codebook_fingerprint, load_transformer, load_vqgan, save_checkpoint
 from taming.checkpoints.int8_weights import from_int8, to_int8
-from taming.conditioning import ConditionConfig
+from taming.conditioning import ClassCondition
 from taming.models.transformer import Transformer, TransformerConfig
 from taming.models.vqgan import VQModel, VQModelConfig
 
@@ -51,9 +51,7 @@ def test_a_file_of_a_model_that_was_rounded_loads_is_small_and_keeps_its_codeboo
 @pytest.mark.parametrize("precision", [None, "fp32", "int8"])
 def test_a_transformer_of_int8_weights_predicts_nearly_the_same(tmp_path, precision):
     torch.manual_seed(0)
-    config = TransformerConfig(
-        32, 16, 2, 4, 32, grid=(4, 4), condition=ConditionConfig(kind="class", num_classes=3, null_label=3)
-    )
+    config = TransformerConfig(32, 16, 2, 4, 32, grid=(4, 4), condition=ClassCondition(num_classes=3, null_label=3))
     model = Transformer(config).eval()
     save_checkpoint(model, tmp_path / "t.safetensors", dtype=torch.int8)
     rounded, _ = load_transformer(tmp_path / "t.safetensors", precision=precision)

@@ -11,13 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from taming import load_transformer, recommended_options
 from taming.checkpoints import save_checkpoint
+from taming.conditioning import ClassCondition, Unconditional
 from taming.configs import config_from_dict
 from taming.errors import ConfigError
-from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.models import Transformer, TransformerConfig
 from taming.sampling import SamplingOptions
 
 PLAIN = TransformerConfig(vocab_size=16, block_size=17, n_layer=1, n_head=1, n_embd=8, grid=(4, 4))
-CLASSES = replace(PLAIN, vocab_size=20, condition=ConditionConfig(kind="class", num_classes=3, null_label=3))
+CLASSES = replace(PLAIN, vocab_size=20, condition=ClassCondition(num_classes=3, null_label=3))
 OWN = SamplingOptions(temperature=0.9, top_k=50, top_p=0.9, guidance_scale=1.5)
 
 
@@ -28,7 +29,7 @@ def test_a_model_without_settings_of_its_own_recommends_usual_ones():
 
 def test_guidance_is_recommended_where_there_is_a_null_condition():
     assert recommended_options(Transformer(CLASSES)).guidance_scale > 2
-    context = replace(PLAIN, context_dim=4, condition=ConditionConfig(null_context=True))
+    context = replace(PLAIN, context_dim=4, condition=Unconditional(null_context=True))
     assert recommended_options(Transformer(context)).guidance_scale > 2
     assert recommended_options(Transformer(replace(PLAIN, context_dim=4))).guidance_scale == 1
 

@@ -18,13 +18,13 @@ from taming.checkpoints import (
     save_checkpoint,
 )
 from taming.checkpoints.metadata import config_to_dict
-from taming.conditioning import ConditionConfig
+from taming.conditioning import ClassCondition
 from taming.configs import config_from_dict
 from taming.errors import CheckpointError, ConfigError, TokensError
 from taming.models.transformer import Transformer, TransformerConfig
 from taming.models.vqgan import VQModel, VQModelConfig
 
-CLASSES = ConditionConfig(kind="class", num_classes=3, class_names=("alpine", "beach", "n\u00e4chtlich"), null_label=3)
+CLASSES = ClassCondition(num_classes=3, class_names=("alpine", "beach", "n\u00e4chtlich"), null_label=3)
 CONFIGS = [
     *(
         VQModelConfig(

@@ -15,7 +15,7 @@ import torch
 from recipes import GPT, SIZE_PX, VQGAN
 from taming import get_condition, load_transformer
 from taming.checkpoints import load_vqgan, save_checkpoint
-from taming.conditioning import ConditionConfig, Window, Word, WordList, encode_prompts
+from taming.conditioning import ClassCondition, Window, Word, WordList, encode_prompts
 from taming.conditioning.words import FIRST_WORD, NULL, PAD
 from taming.configs import config_from_dict
 from taming.data import ArrayDataset, PictureFolder, Subset
@@ -232,7 +232,7 @@ def test_a_longer_word_list_keeps_what_was_learned_of_the_words_it_begins_with(m
 
 def test_a_class_model_passes_on_what_it_learned_of_the_cells(make_recipe, pictures, tmp_path):
     sizes = config_from_dict(TransformerConfig, GPT, "model")
-    source = Transformer(replace(sizes, condition=ConditionConfig("class", num_classes=3, null_label=3)))
+    source = Transformer(replace(sizes, condition=ClassCondition(num_classes=3, null_label=3)))
     torch.nn.init.normal_(source.pos_emb)
     save_checkpoint(source, tmp_path / "class.safetensors")
     recipe = make_recipe(init_from=str(tmp_path / "class.safetensors"))

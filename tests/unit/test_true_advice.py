@@ -22,7 +22,6 @@ from published import prefixed, vqgan_weights
 from repository import ROOT
 from taming.checkpoints import load_vqgan
 from taming.cli import COMMANDS, main
-from taming.conditioning import ConditionConfig
 from taming.errors import CheckpointError, ConfigError
 from taming.models import TransformerConfig, VQModelConfig
 from taming.training.recipe import ConditionSettings, DataSettings, Optimizer
@@ -264,7 +263,7 @@ def test_every_option_that_a_message_names_is_one():
 def test_every_setting_of_a_recipe_that_a_message_names_is_one():
     sections = {
         "data": [DataSettings],
-        "condition": [ConditionSettings, ConditionConfig],
+        "condition": [ConditionSettings],
         "optimizer": [Optimizer],
         "model": [VQModelConfig, TransformerConfig],
         "loss": [VQGANLoss, TransformerLoss],

@@ -8,7 +8,7 @@ from published import net2net_yaml, vqgan_yaml
 from taming.checkpoints.upstream_transformer import net2net_config
 from taming.checkpoints.upstream_vqgan import vqgan_config
 from taming.checkpoints.yaml_file import read_yaml
-from taming.conditioning import ConditionConfig
+from taming.conditioning import ClassCondition, Unconditional
 from taming.errors import ConfigError
 from taming.models.vqgan import VQModelConfig
 
@@ -56,12 +56,12 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("cond_stage", "extra", "condition"),
     [
-        ("__is_unconditional__", {}, ConditionConfig()),
-        ("__is_unconditional__", {"sos_token": 5}, ConditionConfig(sos_token=5)),
-        ("anything", {"unconditional": True}, ConditionConfig()),
-        ({"target": "taming.modules.util.SOSProvider", "params": {"sos_token": 3}}, {}, ConditionConfig(sos_token=3)),
-        (label_stage(), {}, ConditionConfig(kind="class", num_classes=10)),
-        (label_stage(quantize_interface=True), {"pkeep": 0.9}, ConditionConfig(kind="class", num_classes=10)),
+        ("__is_unconditional__", {}, Unconditional()),
+        ("__is_unconditional__", {"sos_token": 5}, Unconditional(sos_token=5)),
+        ("anything", {"unconditional": True}, Unconditional()),
+        ({"target": "taming.modules.util.SOSProvider", "params": {"sos_token": 3}}, {}, Unconditional(sos_token=3)),
+        (label_stage(), {}, ClassCondition(num_classes=10)),
+        (label_stage(quantize_interface=True), {"pkeep": 0.9}, ClassCondition(num_classes=10)),
     ],
 )
 def test_every_supported_condition_is_understood(cond_stage, extra, condition):

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from taming.conditioning.config import ConditionConfig
+from taming.conditioning import ClassCondition
 from taming.conditioning.labels import find_labels
 from taming.conditioning.vocabularies import VOCABULARIES, vocabulary
 from taming.data import SEGMENT_NAMES
@@ -38,7 +38,7 @@ def test_every_name_finds_its_own_label_and_no_other(name):
     """Case, hyphens and underscores do not count: "Cardigan" is a dog, and "cardigan" was one too."""
     names = vocabulary(name).names
     assert len({label.lower().replace("-", " ").replace("_", " ") for label in names}) == len(names)
-    config = ConditionConfig(kind="class", num_classes=len(names), class_names=names)
+    config = ClassCondition(num_classes=len(names), class_names=names)
     for number in range(0, len(names), 11):
         assert find_labels(config, 2000, names[number].upper()) == [number]
 

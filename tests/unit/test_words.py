@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taming.conditioning import ConditionConfig, Word, WordList, read_word_list
+from taming.conditioning import Word, WordCondition, WordList, read_word_list
 from taming.conditioning.function_words import split_words
 from taming.conditioning.prompts import report_prompt
 from taming.conditioning.words import Phrase
@@ -35,7 +35,7 @@ def names(prompt: str, words: WordList = SCENES, max_words: int = MAX_WORDS) -> 
 def logged(prompt: str, caplog: pytest.LogCaptureFixture, max_words: int = MAX_WORDS) -> str:
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        report_prompt(ConditionConfig("words", word_list=SCENES, max_words=max_words), prompt)
+        report_prompt(WordCondition(word_list=SCENES, max_words=max_words), prompt)
     return caplog.text
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from condition_models import LABELS, write_models
 from taming import generate_image, get_condition, load_transformer
-from taming.conditioning import Box
+from taming.conditioning import Box, ClassCondition
 from taming.errors import ConditionError, ConfigError, TamingError, TokensError
-from taming.models import ConditionConfig, Transformer, TransformerConfig, VQModel, VQModelConfig
+from taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
 from taming.sampling import choose_cells, forget_cells, sample_grid
 from word_models import word_model
 
@@ -38,7 +38,7 @@ def vqgan() -> VQModel:
 
 @pytest.fixture(scope="module")
 def transformer() -> Transformer:
-    condition = ConditionConfig("class", num_classes=3, class_names=("cat", "dog", "fish"), null_label=3)
+    condition = ClassCondition(num_classes=3, class_names=("cat", "dog", "fish"), null_label=3)
     return Transformer(
         TransformerConfig(vocab_size=8, block_size=5, n_layer=1, n_head=1, n_embd=8, grid=(2, 2), condition=condition)
     ).eval()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...checkpoints import load_transformer, load_vqgan
+from ...conditioning import WordCondition
 from ...conditioning.words import FIRST_WORD
 from ...errors import ConfigError
 from ...models.transformer import Transformer
@@ -64,10 +65,10 @@ def start_transformer_from(model: Transformer, path: str) -> None:
 
 def _shared_cond_tokens(source: Transformer, model: Transformer) -> int:
     """How many tokens that are no codes stand for the same in both."""
-    old, new = source.config.condition.word_list, model.config.condition.word_list
-    if old is None or new is None:
+    old, new = source.config.condition, model.config.condition
+    if not isinstance(old, WordCondition) or not isinstance(new, WordCondition):
         return 0
-    pairs = zip(old.words, new.words, strict=False)  # either may be longer
+    pairs = zip(old.word_list.words, new.word_list.words, strict=False)  # either may be longer
     return FIRST_WORD + len(list(takewhile(lambda pair: pair[0].name == pair[1].name, pairs)))
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ...checkpoints import load_vqgan, save_checkpoint, weights_file
+from ...conditioning import BoxCondition, ClassCondition, WordCondition
 from ...configs import config_from_dict
 from ...data import Augmentation, Dataset
 from ...errors import ConfigError, TamingError
@@ -107,7 +108,7 @@ class TransformerTask:
     def _read(self, pictures: Dataset, cache: Path, flips: bool) -> TokenSet:
         files = [self.recipe.first_stage, self.recipe.condition.stage]
         hashes = [file_hash(weights_file(file)) for file in files if file]
-        told = [hashes, asdict(self.config.condition), self.config.vocab_size]
+        told = [hashes, self.config.condition.to_dict(), self.config.vocab_size]
         reader_id = hashlib.sha256(json.dumps(told).encode()).hexdigest()
         return cached_tokens(pictures, self.reader, reader_id, self.recipe.data.size_px, cache, flips=flips)
 
@@ -115,7 +116,8 @@ class TransformerTask:
         """Raise ConfigError unless the model can read what its data is made of."""
         config, grid, told = self.config, self.held_out.grid, self.held_out.prefix.shape[1]
         stages = [first_stage] if self.stage is None else [first_stage, self.stage]
-        tokens = max([stage.config.num_tokens for stage in stages] + [(config.condition.null_label or 0) + 1])
+        null_label = config.condition.null_label if isinstance(config.condition, ClassCondition) else None
+        tokens = max([stage.config.num_tokens for stage in stages] + [(null_label or 0) + 1])
         if config.grid != grid or config.vocab_size < tokens:
             raise ConfigError(
                 f"model: it draws {config.grid[0]} x {config.grid[1]} of {config.vocab_size} tokens, and the pictures "
@@ -143,12 +145,12 @@ class TransformerTask:
         seed = int(rng.integers(2**62))
         generator = torch.Generator().manual_seed(seed)
         condition = self.config.condition
-        if condition.boxes is not None:
+        if isinstance(condition, BoxCondition):
             prefix = shuffle_objects(prefix, condition.boxes, generator)
         null = condition.null_tokens(self.config.vocab_size)
         if null is not None:
             prefix = drop_condition(prefix, torch.tensor(null), self.settings.null_rate, generator)
-        if condition.kind == "words":
+        if isinstance(condition, WordCondition):
             prefix = drop_words(prefix, condition, self.config.vocab_size, self.settings.word_dropout, generator)
         read = corrupt_tokens(tokens, self.settings.pkeep, self.config.vocab_size, generator)
         batch = {"prefix": prefix, "tokens": tokens, "read": read}

@@ -10,8 +10,8 @@ import torch
 from taming import load_vqgan
 from taming.checkpoints import save_checkpoint
 from taming.cli import main
-from taming.conditioning import BoxFormat
-from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.conditioning import BoxCondition, BoxFormat
+from taming.models import Transformer, TransformerConfig
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def box_transformer(tmp_path: Path, small_vqgan: Path) -> Path:
     first_stage, path = tmp_path / "box_first_stage.safetensors", tmp_path / "box_transformer.safetensors"
     save_checkpoint(load_vqgan(small_vqgan), first_stage)
     boxes = BoxFormat(num_classes=3, num_tokens=24, max_objects=2)
-    condition = ConditionConfig(kind="boxes", class_names=("cat", "dog", "fish"), boxes=boxes)
+    condition = BoxCondition(class_names=("cat", "dog", "fish"), boxes=boxes)
     sizes = {"vocab_size": 24, "block_size": 24, "n_layer": 1, "n_head": 2, "n_embd": 16, "grid": (4, 4)}
     transformer = Transformer(TransformerConfig(**sizes, condition=condition))
     transformer.init_weights(torch.Generator().manual_seed(0))

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from taming.conditioning import ClassCondition
 from taming.errors import ConditionError, ConfigError, TokensError
-from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.models import Transformer, TransformerConfig
 from taming.modules.kv_cache import KVCache
 
 WIDTH, LENGTH = 32, 20
@@ -180,5 +181,5 @@ def test_wrong_inputs_are_named(indices, context):
 
 
 def test_configurations_compare_by_value():
-    config = build(condition=ConditionConfig("class", num_classes=3)).config
-    assert config == build(condition=ConditionConfig("class", num_classes=3)).config
+    config = build(condition=ClassCondition(num_classes=3)).config
+    assert config == build(condition=ClassCondition(num_classes=3)).config

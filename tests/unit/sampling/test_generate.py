@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from taming import load_transformer
-from taming.conditioning import Window, get_condition
+from taming.conditioning import ClassCondition, ConditionConfig, Unconditional, Window, get_condition
 from taming.errors import ConditionError, TamingError, TokensError
-from taming.models import ConditionConfig, Transformer, TransformerConfig, VQModel, VQModelConfig
+from taming.models import Transformer, TransformerConfig, VQModel, VQModelConfig
 from taming.sampling import (
     SamplingOptions,
     choose_cells,
@@ -26,7 +26,7 @@ GRID = (4, 5)
 WHOLE = Window(0, 0, *GRID, GRID)
 PLAIN = SamplingOptions()
 GREEDY = SamplingOptions(temperature=0)
-CLASSES = ConditionConfig("class", num_classes=6, null_label=6)
+CLASSES = ClassCondition(num_classes=6, null_label=6)
 
 
 def build(seed: int = 0, condition: ConditionConfig = CLASSES, **changes) -> Transformer:
@@ -207,7 +207,7 @@ def test_wrong_grids_and_conditions_are_named():
         generate(condition, indices.clamp(max=30) + 32, known)
     with pytest.raises(TokensError, match="both directions"):
         generate(get_condition(build(n_unmasked=9), 1), indices, known)
-    unguided = get_condition(build(condition=ConditionConfig()))
+    unguided = get_condition(build(condition=Unconditional()))
     with pytest.raises(ConditionError, match="guidance_scale to 1"):
         generate(unguided, indices, known, options=SamplingOptions(guidance_scale=2))
 

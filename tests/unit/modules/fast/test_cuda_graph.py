@@ -5,8 +5,8 @@ import logging
 import pytest
 import torch
 
-from taming.conditioning import get_condition
-from taming.models import ConditionConfig, Transformer, TransformerConfig
+from taming.conditioning import ClassCondition, get_condition
+from taming.models import Transformer, TransformerConfig
 from taming.modules.fast.cuda_graph import MIN_STEPS, CUDAGraphStep, capture_step, unsupported_reason
 from taming.sampling import SamplingOptions, decoder, generate
 
@@ -16,7 +16,7 @@ WANTS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 def build(**changes) -> Transformer:
     shape = {"vocab_size": 24, "block_size": 31, "n_layer": 3, "n_head": 4, "n_embd": 32, "grid": GRID}
-    condition = ConditionConfig("class", num_classes=6, null_label=6)
+    condition = ClassCondition(num_classes=6, null_label=6)
     model = Transformer(TransformerConfig(**(shape | changes), condition=condition)).eval()
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():

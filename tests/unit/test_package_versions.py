@@ -29,6 +29,9 @@ from taming.viz import labelled_sheet, write
 NAMES = {"torch": "PyTorch", "pillow": "Pillow", "numpy": "NumPy", "omegaconf": "OmegaConf"}  # as people write them
 
 
+PYTHON = f'"{sys.executable}"' if " " in sys.executable else sys.executable  # as a shell takes it
+
+
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
 def test_the_readme_says_the_oldest_versions(name: str):
     text = " ".join((ROOT / name).read_text(encoding="utf-8").split())
@@ -57,7 +60,7 @@ def test_install_names_what_is_too_old_and_a_command_that_takes_what_is_new_enou
     said = install_with(tmp_path, pillow="9.4.0", omegaconf="2.0.6")
     assert "pillow 9.5.0 or newer (9.4.0 is installed)" in said
     assert "omegaconf 2.1.0 or newer (2.0.6 is installed)" in said
-    assert f'{sys.executable} -m pip install "omegaconf>=2.1.0" "pillow>=9.5.0"' in said
+    assert f'{PYTHON} -m pip install "omegaconf>=2.1.0" "pillow>=9.5.0"' in said
     assert "numpy" not in said and "everything else works" not in said
 
 
@@ -73,7 +76,7 @@ def test_without_omegaconf_yaml_says_what_to_install(read, tmp_path: Path, monke
     file = tmp_path / "model.yaml"
     file.write_text("model: {}\n")
     monkeypatch.setitem(sys.modules, "omegaconf", None)
-    command = re.escape(f"{sys.executable} -m pip install omegaconf")
+    command = re.escape(f"{PYTHON} -m pip install omegaconf")
     with pytest.raises(ConfigError, match=f"^model.yaml is a YAML file.*the package omegaconf.*{command}$"):
         read(file if read is read_yaml else str(file))
 

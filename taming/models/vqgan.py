@@ -124,7 +124,8 @@ class VQModel(nn.Module):
             )
         if min(shape[2:]) < self.factor:
             raise TokensError(f"{shape[3]}x{shape[2]} px is less than one token, {self.factor}x{self.factor} px.")
-        if not self.training and not pixels.isfinite().all():  # training has its own watch, and must not wait
+        # Training has its own watch, and must not wait; on the meta device there are no values.
+        if not (self.training or pixels.is_meta or pixels.isfinite().all()):
             raise TokensError(
                 "There are pixels that are NaN or infinite, which no token stands for. Replace them first."
             )
@@ -133,6 +134,8 @@ class VQModel(nn.Module):
         count, shape = self.config.num_tokens, tuple(indices.shape)
         if len(shape) != 3 or not indices.numel() or indices.dtype not in (torch.int32, torch.int64):
             raise TokensError(f"Tokens have shape (B, h, w), as int64; found {shape} of {indices.dtype}.")
+        if indices.is_meta:
+            return
         low, high = int(indices.min()), int(indices.max())
         if low < 0 or high >= count:
             raise TokensError(f"There are tokens from {low} to {high}; this tokenizer has 0 to {count - 1}.")

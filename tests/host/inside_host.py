@@ -54,7 +54,7 @@ load_pack()
 from canceled import canceled  # noqa: E402
 from preview_time import preview_time  # noqa: E402
 from short_of_memory import no_room, out_of_memory, small_cpu, small_for_a_batch  # noqa: E402
-from taming_pack.nodes import budgets, codec, host, host_folders, maps, shared, tiles  # noqa: E402
+from taming_pack.nodes import codec, host, host_folders, maps, memory_estimates, model_cache, tiles  # noqa: E402
 from taming_pack.nodes.loaders import TamingLoadTransformer, TamingLoadVQGAN  # noqa: E402
 from taming_pack.nodes.sample import TamingSample  # noqa: E402
 from taming_pack.nodes.types import Condition, Tokens, TransformerHandle, VQGANHandle  # noqa: E402
@@ -73,7 +73,7 @@ host.prepare_for_sampling = leave_as_on_a_gpu
 
 def load() -> tuple[TransformerHandle, VQGANHandle]:
     """The embedded models, as the loader node makes them; never shared: each scene moves or breaks its own."""
-    shared.in_use.clear()
+    model_cache.in_use.clear()
     host_folders.register_folders()
     with torch.inference_mode():
         output = TamingLoadTransformer.execute("embedded/" + NAMES[1])
@@ -145,8 +145,8 @@ def partial_loading(share: float) -> dict[str, Any]:
         picture = vqgan.model.decode_indices(torch.zeros(1, 8, 8, dtype=torch.int64, device=META))
         cache = transformer.model.new_cache(5)
         prefix = torch.zeros(2, 4, dtype=torch.int64, device=META)
-        transformer.model(prefix, cache=cache)
-        logits = transformer.model(prefix[:, :1], cache=cache)
+        transformer.model.decode(prefix, cache)
+        logits = transformer.model.decode(prefix[:, :1], cache)
     return {
         "strays": mode.strays,
         "grid": list(grid.shape),
@@ -243,10 +243,13 @@ def asked_and_used(transformer: TransformerHandle, vqgan: VQGANHandle) -> dict[s
     segmentation = load_segmentation()
     stage = maps.cond_stage_of(segmentation)
     calls: dict[str, tuple[int, Callable[[], object]]] = {
-        "decode": (budgets.decode_bytes(vqgan.config, 32, 32), lambda: codec.decode(vqgan, grid)),
-        "encode": (budgets.encode_bytes(vqgan.config, 256, 256), lambda: codec.encode(vqgan, image)),
-        "maps": (budgets.encode_bytes(stage.config, 128, 128), lambda: encode_labels(segmentation, 128)),
-        "sample": (budgets.sample_bytes(transformer.config, 2, True, 1), lambda: sample(transformer, tokens, 2.0)),
+        "decode": (memory_estimates.decode_bytes(vqgan.config, 32, 32), lambda: codec.decode(vqgan, grid)),
+        "encode": (memory_estimates.encode_bytes(vqgan.config, 256, 256), lambda: codec.encode(vqgan, image)),
+        "maps": (memory_estimates.encode_bytes(stage.config, 128, 128), lambda: encode_labels(segmentation, 128)),
+        "sample": (
+            memory_estimates.sample_bytes(transformer.config, 2, True, 1),
+            lambda: sample(transformer, tokens, 2.0),
+        ),
     }
     return {name: (asked, peak_bytes(run)) for name, (asked, run) in calls.items()}
 
@@ -254,8 +257,8 @@ def asked_and_used(transformer: TransformerHandle, vqgan: VQGANHandle) -> dict[s
 def cache(transformer: TransformerHandle) -> dict[str, int]:
     return {
         "cache_bytes": transformer.model.cache_bytes(3, transformer.config.block_size, torch.float32),
-        "asked": budgets.sample_bytes(transformer.config, 3, False, 1),
-        "asked_guided": budgets.sample_bytes(transformer.config, 3, True, 1),
+        "asked": memory_estimates.sample_bytes(transformer.config, 3, False, 1),
+        "asked_guided": memory_estimates.sample_bytes(transformer.config, 3, True, 1),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import comfy.model_management
 import torch
-from taming_pack.nodes import budgets, codec, host
+from taming_pack.nodes import codec, host, memory_estimates
 from taming_pack.nodes import sample as sample_node
 from taming_pack.nodes.preview import GrowingPicture
 from taming_pack.nodes.types import Tokens, TransformerHandle, VQGANHandle
@@ -57,7 +57,7 @@ def out_of_memory(vqgan: VQGANHandle, indices: Tensor) -> dict[str, Any]:
 
 def small_cpu(vqgan: VQGANHandle, indices: Tensor) -> dict[str, Any]:
     usual = comfy.model_management.get_free_memory
-    comfy.model_management.get_free_memory = lambda device=None: budgets.decode_bytes(vqgan.config, 16, 16)
+    comfy.model_management.get_free_memory = lambda device=None: memory_estimates.decode_bytes(vqgan.config, 16, 16)
     try:
         decoded = codec.decode(vqgan, indices[:1])
         codec.encode(vqgan, torch.zeros(1, 1024, 1024, 3))
@@ -73,7 +73,7 @@ def small_for_a_batch(transformer: TransformerHandle, tokens: Tokens, draw: Call
     warnings = Warnings()
     whole = draw()
     picture = GrowingPicture(transformer, tokens)
-    usual, room = comfy.model_management.get_free_memory, budgets.sample_bytes(transformer.config, 2, False, 1)
+    usual, room = comfy.model_management.get_free_memory, memory_estimates.sample_bytes(transformer.config, 2, False, 1)
     comfy.model_management.get_free_memory = lambda device=None: room + picture.memory
     sample_node.log.addHandler(warnings)
     try:

@@ -1,5 +1,6 @@
-"""What the tests of training share: scenes, a tokenizer, and a folder for a run."""
+"""One thread for all unit tests, and what those of training share: scenes, a tokenizer, and a folder for a run."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from taming.models import VQModel, VQModelConfig
 from taming.modules.quantizers import EMAVectorQuantizer
 from taming.training.datasets import Data
 from taming.training.kmeans import kmeans
+
+# Tiny models gain nothing from a second thread, and beside any other program they wait for it: five times as long.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # for the programs that tests start
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def read_pickles(path: Path, container: Container) -> bytes:
             try:
                 return archive.read(entry)
             except (*DAMAGED_ZIP, EOFError, RuntimeError) as error:
-                raise CheckpointError(f"{path.name} is damaged ({shorten_error(error)}): download it again.") from error
+                raise CheckpointError(explain_damage(path.name, error)) from error
     with path.open("rb") as file:
         return file.read(MAX_PICKLE_BYTES)
 

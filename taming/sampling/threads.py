@@ -14,7 +14,7 @@ import torch
 from ..conditioning import TokenModel
 
 # Multiplications of the largest product of a step, from which on several threads draw it.
-SHARED_WORK = 2_000_000
+SHARED_WORK = 4_000_000
 
 
 def useful_threads(transformer: TokenModel, rows: int) -> int:

@@ -61,6 +61,7 @@ def generate(
     height, width = indices.shape[1:]
     cells = cells_to_sample(model.config, known)
     total = cells.count(1)
+    steps = schedule(model, known, options.guidance_scale != 1.0, check)  # of a grid larger than the window, if it is
     bottom, right = max(0, model.config.grid[0] - height), max(0, model.config.grid[1] - width)
     indices, known = (F.pad(each, (0, right, 0, bottom)) for each in (indices, known))
     condition = condition.expand(len(indices)).padded(bottom, right)
@@ -77,7 +78,6 @@ def generate(
         is_whole = grid.shape[1:] == model.config.grid
         decoder = Decoder(condition, options.guidance_scale, is_whole)
         if not is_whole:
-            steps = schedule(model, known, options.guidance_scale != 1.0, check)
             wavefront_decode(decoder, grid, steps, options, noise)
         elif can_draft(model, indices):
             jacobi_decode(decoder, grid, grid.positions(cells), options, noise)

@@ -211,6 +211,15 @@ def test_windows_that_find_no_room_are_read_again_to_the_same_end(room):
     assert torch.equal(one_by_one(condition, indices, known, room=room), expected)
 
 
+@pytest.mark.parametrize("grid", [(3, 9), (9, 3)])
+def test_a_grid_smaller_one_way_and_larger_the_other_ends_with_its_last_cell(grid):
+    """Cells that only fill the window up were sampled to the last of them, and counted beyond the total."""
+    condition, seen = condition_for(build("class", (4, 4)), grid, 1), []
+    unknown = torch.zeros(1, *grid, dtype=torch.int64)
+    generate(condition, unknown, unknown.bool(), callback=lambda *step: seen.append(step[:2]))
+    assert seen[-1][0] == seen[-1][1]
+
+
 def test_the_callback_counts_cells_and_is_called_once_a_wave():
     class Interrupt(BaseException):
         pass

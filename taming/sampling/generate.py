@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..conditioning import Condition, TokenModel, Window
+from ..conditioning import Condition, TokenModel
 from ..configs.sampling import PLAIN, SamplingOptions
 from ..errors import TokensError
 from ..text import shorten
@@ -90,7 +90,7 @@ def decode_sequential(
     decoder: Decoder, grid: TokenGrid, positions: Sequence[int], options: SamplingOptions, noise: CellNoise
 ) -> None:
     """Sample the cells at `positions` of the model's reading order, one after the other, through one KV cache."""
-    prefix = decoder.condition_tokens(Window(0, 0, *grid.shape[1:], grid.shape[1:]))  # (rows, S)
+    prefix = decoder.condition_tokens(grid.window)  # (rows, S)
     cache = decoder.new_cache(prefix.shape[1] + positions[-1])
     start = 0
     for position in positions:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ..conditioning import Window
+
 
 class TokenGrid:
     """Tokens of a batch, and which of them are known: from the beginning, or sampled since.
@@ -32,6 +34,12 @@ class TokenGrid:
         self._known_somewhere = self.known.any(0).tolist()
         self._on_step = on_step
         self._num_written = 0
+
+    @property
+    def window(self) -> Window:
+        """All of the grid, as the window of a model of its size."""
+        size = self.shape[1:]
+        return Window(0, 0, *size, size)
 
     def positions(self, wanted: bytes) -> list[int]:
         """The places in reading order of the cells that are `wanted`, a byte for each."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..conditioning import TokenModel, Window
+from ..conditioning import TokenModel
 from ..configs.sampling import SamplingOptions
 from ..modules.acceleration import quantizes_activations
 from .decoder import Decoder, check_finite
@@ -45,7 +45,7 @@ def jacobi_decode(
     noise: CellNoise,
 ) -> None:
     """Sample the cells at `positions` in the model's reading order."""
-    prefix = decoder.condition_tokens(Window(0, 0, *grid.shape[1:], grid.shape[1:]))  # (rows, S)
+    prefix = decoder.condition_tokens(grid.window)  # (rows, S)
     draft = grid.read(0, len(grid.cells)).clone()  # (1, L): known, sampled or guessed
     cache = decoder.new_cache(prefix.shape[1] + positions[-1] + 1)  # with room: one step may fill it
     num_done, average = 0, float(MIN_DRAFT)
@@ -60,14 +60,13 @@ def jacobi_decode(
         if num_done == 0 or num_done + len(group) == len(positions):  # a NaN on the way stays in the cache
             check_finite(logits)
         logits = logits[0, [position - group[0] for position in group]]  # (len(group), V)
-        cells = [grid.cells[position] for position in group]
-        sampled = sample_next(logits, options, noise.at(cells)[0])  # (len(group),)
+        sampled = sample_next(logits, options, noise.at([grid.cells[each] for each in group])[0])  # (len(group),)
         is_right = (sampled == draft[0, group])[:-1].tolist()
         num_accepted = 1 + (is_right.index(False) if False in is_right else len(is_right))
         cache.truncate(prefix.shape[1] + group[num_accepted - 1])
         draft[0, group] = sampled
         average = EMA_DECAY * average + (1 - EMA_DECAY) * num_accepted
         draft[0, positions[num_done + len(group) : num_done + num_accepted + MAX_DRAFT]] = sampled[-1]
-        for cell, position in zip(cells[:num_accepted], group, strict=False):
-            grid.write([cell], draft[:, position : position + 1])
+        for position in group[:num_accepted]:
+            grid.write([grid.cells[position]], draft[:, position : position + 1])
         num_done += num_accepted

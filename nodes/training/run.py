@@ -51,22 +51,10 @@ def train_in(
     Raises: TamingError, naming the input to blame.
     """
     with blaming("run"):
-        done = is_finished(recipe, out)
-        if not done:
-            check_run_folder(out, "Give another name, or move it away.")
-    if not done:
-        go_on(out, recipe, memory_required, open_data, make_painter)
-    note_model(out)
-
-
-def go_on(
-    out: Path,
-    recipe: Recipe,
-    memory_required: int,
-    open_data: Callable[[Path], Data],
-    make_painter: Callable[[Task, Data], Painter | None],
-) -> None:
-    """`train_in` of a run that is not finished."""
+        if is_finished(recipe, out):
+            note_model(out)
+            return
+        check_run_folder(out, "Give another name, or move it away.")
     with blaming("recipe", host.NotEnoughMemory), host.training(memory_required) as device:
         cache = out.parent / "cache"
         opened = open_data(cache)
@@ -85,6 +73,7 @@ def go_on(
                 raise
             finally:
                 view.close()
+    note_model(out)
 
 
 def warn_of_few(count: int) -> list[str]:

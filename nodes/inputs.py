@@ -23,19 +23,23 @@ def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     signature = inspect.signature(execute)
     _, *known = signature.parameters
 
+    @functools.cache  # a loader's schema lists files
+    def numbers() -> list[io.Int.Input | io.Float.Input]:
+        return [each for each in node.define_schema().inputs if isinstance(each, (io.Int.Input, io.Float.Input))]
+
     @functools.wraps(execute)
     def execute_checked(cls: type[io.ComfyNode], *args: object, **kwargs: object) -> io.NodeOutput:
-        schema = cls.define_schema()
         unknown = [name for name in kwargs if name not in known]
         if unknown:
+            title = node.define_schema().display_name
             raise TamingError(
-                f"{schema.display_name} has no input {', '.join(unknown)}, but something is connected to it. Its "
-                f"inputs are {', '.join(known)}. Correct the name, or update the pack if the workflow is of a later "
+                f"{title} has no input {', '.join(unknown)}, but something is connected to it. Its inputs are "
+                f" {', '.join(known)}. Correct the name, or update the pack if the workflow is of a later "
                 "version."
             )
         given = signature.bind(cls, *args, **kwargs)
-        for number in schema.inputs:
-            if isinstance(number, (io.Int.Input, io.Float.Input)) and number.id in given.arguments:
+        for number in numbers():
+            if number.id in given.arguments:
                 given.arguments[number.id] = read_number(number, given.arguments[number.id])
         return execute(*given.args, **given.kwargs)
 

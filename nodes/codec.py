@@ -140,7 +140,7 @@ def encode(vqgan: VQGANHandle, image: Tensor) -> Tensor:
 def decode(vqgan: VQGANHandle, indices: Tensor) -> Tensor:
     """Pixels (B, 3, H, W) in [-1, 1] of tokens (B, h, w), on the CPU.
 
-    It goes one picture at a time, so that none depends on its batch. The model itself computes large ones in strips,
+    It goes one picture at a time, so that none depends on its batch. The model itself computes large ones in chunks,
     which changes nothing. When memory runs out all the same it goes in ever smaller tiles, which does: normalization
     and attention then see a tile instead of the picture.
     """

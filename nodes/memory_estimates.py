@@ -15,9 +15,9 @@ from ..taming.sampling.seeds import WIDE_ROW
 # on a GPU need while they run.
 DECODER_FLOATS = 8.5
 ENCODER_FLOATS = 13.8
-# The same where a picture is computed in strips of rows (taming/modules/fast/chunked.py), beside what the strips take:
+# The same where a picture is computed in chunks of rows (taming/modules/fast/chunked.py), beside what the chunks take:
 # the profiler saw 2.2 and 2.3, and it does not see all that a device keeps. Attention adds nothing to either: it
-# runs where pictures are small, and no more of its matrix is there at a time than a strip has numbers.
+# runs where pictures are small, and no more of its matrix is there at a time than a chunk has numbers.
 HELD_FLOATS = 3
 FLOAT_BYTES = 4
 INPUT_COPIES = 2  # the picture or the map, and the pixels made of it: a map has a channel for each label
@@ -50,7 +50,7 @@ def encode_bytes(config: VQModelConfig, height: int, width: int) -> int:
 
 
 def _layer_floats(whole: float, largest: int) -> float:
-    """What layers hold whose largest tensor has `largest` numbers: `whole` times that, or less if it goes in strips."""
+    """What layers hold whose largest tensor has `largest` numbers: `whole` times that, or less if it goes in chunks."""
     return min(whole * largest, HELD_FLOATS * largest + whole * CHUNK_ELEMENTS)
 
 

@@ -34,8 +34,7 @@ def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
             title = node.define_schema().display_name
             raise TamingError(
                 f"{title} has no input {', '.join(unknown)}, but something is connected to it. Its inputs are "
-                f" {', '.join(known)}. Correct the name, or update the pack if the workflow is of a later "
-                "version."
+                f"{', '.join(known)}. Correct the name, or update the pack if the workflow is of a later version."
             )
         given = signature.bind(cls, *args, **kwargs)
         for number in numbers():
